@@ -46,23 +46,25 @@ def run(
     Raises CommandError when the program is missing, runs out of time or (with `check`) exits non-zero.
     """
     data = stdin if isinstance(stdin, bytes) else None
-    source = subprocess.DEVNULL if stdin is None else (None if data is not None else stdin)
     try:
-        done = subprocess.run(
+        with subprocess.Popen(
             [os.fspath(a) for a in argv],
-            **({"input": data} if data is not None else {"stdin": source}),  # type: ignore[arg-type]
+            stdin=subprocess.PIPE if isinstance(stdin, bytes) else (stdin or subprocess.DEVNULL),
             stdout=stdout or subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=_environment(env),
             cwd=cwd,
-            timeout=timeout,
-            check=False,
-        )
+        ) as process:
+            try:
+                out, err = process.communicate(data, timeout=timeout)
+            except BaseException:
+                process.kill()
+                raise
     except FileNotFoundError as error:
         raise CommandError(f"program not found: {argv[0]}", hint=_paste(argv)) from error
     except subprocess.TimeoutExpired as error:
         raise CommandError(f"still running after {timeout:g} s: {_paste(argv)}") from error
-    finished = Finished(done.returncode, done.stdout or b"", done.stderr or b"")
+    finished = Finished(process.returncode, out or b"", err or b"")
     if check and finished.status:
         tail = finished.stderr[-STDERR_TAIL:].decode(errors="replace").strip()
         raise CommandError(f"exit status {finished.status} from: {_paste(argv)}\n{tail}")

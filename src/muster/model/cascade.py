@@ -1,0 +1,103 @@
+"""The effective configuration of a node: defaults, its profiles in order, the node itself, with provenance.
+
+Scalars: the later wins. Maps: merged by key. Lists: appended without duplicates; `-entry` takes an earlier
+entry out. Interfaces and names belong to the node alone and take no part.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from muster.model.objects import Frozen, Node, Profile, SerialConsole, Settings
+from muster.model.world import World
+
+DEFAULTS = Settings(
+    root="ram",
+    upper_size="50%",
+    overlays=("base",),
+    timezone="UTC",
+    serial_console=SerialConsole(),
+)
+DEFAULT_PROFILE = "default"
+
+
+@dataclass(frozen=True)
+class Value:
+    """One value of the effective configuration and where it was set: `default`, `profile NAME`, `node NAME`."""
+
+    key: str
+    value: str | int
+    source: str
+
+
+@dataclass(frozen=True)
+class Effective:
+    """The merged settings of a node; `values` lists each of them with its source, sorted by key."""
+
+    node: Node
+    settings: Settings
+    values: tuple[Value, ...]
+
+
+def effective(world: World, node: Node) -> Effective:
+    """Merge the node's layers. A listed profile that does not exist is NotFoundError."""
+    merged: dict[str, object] = {}
+    sources: dict[str, str] = {}
+    for source, layer in _layers(world, node):
+        for field in Settings.model_fields:
+            if (value := getattr(layer, field)) is not None:
+                merged[field] = _merge(field, merged.get(field), value, source, sources)
+    settings = Settings.model_construct(**merged)  # every value was validated in its own layer
+    values = tuple(Value(key, text, sources[key]) for key, text in sorted(_flatten(settings)))
+    return Effective(node, settings, values)
+
+
+def _layers(world: World, node: Node) -> Iterator[tuple[str, Settings]]:
+    yield "default", DEFAULTS
+    if (default := world.find(Profile, DEFAULT_PROFILE)) is not None:
+        yield f"profile {DEFAULT_PROFILE}", default
+    for name in node.profiles:
+        if name != DEFAULT_PROFILE:
+            yield f"profile {name}", world.get(Profile, name)
+    yield f"node {node.name}", node
+
+
+def _merge(field: str, old: object, new: object, source: str, sources: dict[str, str]) -> object:
+    if isinstance(new, tuple):
+        return _merge_list(field, old if isinstance(old, tuple) else (), new, source, sources)
+    if isinstance(new, dict):
+        sources.update({f"{field}.{key}": source for key in new})
+        return {**(old if isinstance(old, dict) else {}), **new}
+    if isinstance(new, Frozen):
+        given = {key: getattr(new, key) for key in new.model_fields_set}
+        sources.update({f"{field}.{key}": source for key in type(new).model_fields if key in given or old is None})
+        return old.model_copy(update=given) if isinstance(old, type(new)) else new
+    sources[field] = source
+    return new
+
+
+def _merge_list(
+    field: str, old: tuple[str, ...], new: tuple[str, ...], source: str, sources: dict[str, str]
+) -> tuple[str, ...]:
+    result = list(old)
+    for entry in new:
+        if entry.startswith("-"):
+            result = [kept for kept in result if kept != entry[1:]]
+        elif entry not in result:
+            result.append(entry)
+            sources[f"{field}[{entry}]"] = source
+    return tuple(result)
+
+
+def _flatten(settings: Settings) -> Iterator[tuple[str, str | int]]:
+    for field in Settings.model_fields:
+        value = getattr(settings, field)
+        if isinstance(value, tuple):
+            yield from ((f"{field}[{entry}]", entry) for entry in value)
+        elif isinstance(value, dict):
+            yield from ((f"{field}.{key}", text) for key, text in value.items())
+        elif isinstance(value, Frozen):
+            for key in type(value).model_fields:
+                if (inner := getattr(value, key)) is not None:
+                    yield f"{field}.{key}", inner if isinstance(inner, int) else str(inner)
+        elif value is not None:
+            yield field, value

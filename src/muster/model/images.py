@@ -1,0 +1,35 @@
+"""Image references: `NAME[:TAG or @VERSION]`, the tag `latest` when none is given."""
+
+from muster.model.errors import NotFoundError
+from muster.model.objects import Image, Version
+from muster.model.world import World
+
+DEFAULT_TAG = "latest"
+
+
+def resolve(world: World, reference: str) -> Version:
+    """The version that a reference points at now. Raises NotFoundError saying which part is missing."""
+    name, at, digest = reference.partition("@")
+    if not at:
+        name, _, tag = reference.partition(":")
+        image = world.get(Image, name)
+        if (found := image.tags.get(tag or DEFAULT_TAG)) is None:
+            raise NotFoundError(
+                f"image {name} has no tag {tag or DEFAULT_TAG!r}",
+                hint=f"muster image pack {name} makes a version and tags it {DEFAULT_TAG}",
+            )
+        digest = found
+    if (version := world.find(Version, f"{name}@{digest[:12]}")) is None or not version.digest.startswith(digest):
+        raise NotFoundError(f"there is no version {name}@{digest}", hint="muster image list")
+    return version
+
+
+def any_version(world: World, architecture: str) -> Version | None:
+    """The tagged version to boot an unknown machine with: the first image by name that has one."""
+    for image in world.all(Image):
+        for tag in (DEFAULT_TAG, *sorted(image.tags)):
+            if tag in image.tags:
+                version = world.find(Version, f"{image.name}@{image.tags[tag]}")
+                if version is not None and version.architecture == architecture:
+                    return version
+    return None

@@ -1,0 +1,256 @@
+"""What an administrator declares, as frozen typed objects, and what a pack publishes (DESIGN section 7).
+
+A field that is None was not set: only set fields take part in the cascade.
+"""
+
+import ipaddress
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from muster.model import kernel_arguments
+from muster.model.values import (
+    Address,
+    AuthorizedKey,
+    DomainName,
+    HostName,
+    HostOrAddress,
+    ImageReference,
+    InterfaceAddress,
+    InterfaceName,
+    KernelArgument,
+    Label,
+    Mac,
+    Name,
+    Pool,
+    Sha256,
+    Subnet,
+    TimeZone,
+    UpperSize,
+    Uuid,
+)
+
+
+class Frozen(BaseModel):
+    """Unknown keys are errors; nothing changes after it was made."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SecretReference(Frozen):
+    """Where an object needs a secret it names one; the value lies in a file that only the controller reads."""
+
+    secret: Name
+
+
+class Power(Frozen):
+    """How a node is switched: the driver and what it needs to reach the machine."""
+
+    driver: Literal["lab"]
+    address: Annotated[str, Field(min_length=1, max_length=255)]
+    user: str | None = None
+    password: SecretReference | None = None
+
+
+class SerialConsole(Frozen):
+    """The serial line on which a node offers a login."""
+
+    device: Annotated[str, Field(pattern=r"^tty[A-Za-z]{1,8}[0-9]{1,3}$")] = "ttyS0"
+    speed: Annotated[int, Field(ge=1200, le=4_000_000)] = 115200
+    login: Literal["password", "autologin", "none"] = "password"
+
+
+class Interface(Frozen):
+    """A network interface of a node. `mtu` in bytes. With neither `address` nor `dhcp` it is left down."""
+
+    name: InterfaceName
+    mac: Mac | None = None
+    address: InterfaceAddress | None = None
+    gateway: Address | None = None
+    mtu: Annotated[int, Field(ge=576, le=65520)] | None = None
+    dhcp: bool | None = None
+
+
+class Settings(Frozen):
+    """What a profile or a node may set; the cascade merges them field by field."""
+
+    image: ImageReference | None = None
+    root: Literal["ram"] | None = None
+    upper_size: UpperSize | None = None
+    overlays: tuple[Annotated[str, Field(pattern=r"^-?[a-z0-9][a-z0-9._-]{0,62}$")], ...] | None = None
+    kernel_arguments: tuple[KernelArgument, ...] | None = None
+    domain: DomainName | None = None
+    nameservers: tuple[str, ...] | None = None
+    time_servers: tuple[HostOrAddress, ...] | None = None
+    timezone: TimeZone | None = None
+    authorized_keys: tuple[AuthorizedKey, ...] | None = None
+    serial_console: SerialConsole | None = None
+    power: Power | None = None
+    labels: dict[Label, Annotated[str, Field(max_length=255)]] | None = None
+
+    @model_validator(mode="after")
+    def _no_reserved_kernel_arguments(self) -> Self:
+        for argument in self.kernel_arguments or ():
+            if argument.partition("=")[0] in kernel_arguments.RESERVED:
+                raise ValueError(f"the controller sets the kernel argument {argument.partition('=')[0]} itself")
+        return self
+
+    @model_validator(mode="after")
+    def _nameservers_are_addresses(self) -> Self:
+        for entry in self.nameservers or ():
+            ipaddress.ip_address(entry.removeprefix("-"))
+        return self
+
+
+class Profile(Settings):
+    """Named settings that nodes list; the profile `default` applies to all nodes."""
+
+    kind: Literal["profile"] = "profile"
+    name: Name
+
+
+class MachineKey(Frozen):
+    """The facts by which a node's machine is recognised (reference: model/facts.py)."""
+
+    uuid: Uuid | None = None
+    board_serial: str | None = Field(None, max_length=128)
+    product: str | None = Field(None, max_length=128)
+
+
+class Node(Settings):
+    """A machine that boots from this controller."""
+
+    kind: Literal["node"] = "node"
+    name: HostName
+    machine: MachineKey | None = None
+    interfaces: tuple[Interface, ...] = ()
+    profiles: tuple[Name, ...] = ()
+
+    @model_validator(mode="after")
+    def _interfaces_differ(self) -> Self:
+        for what in ("name", "mac", "address"):
+            seen = [value for i in self.interfaces if (value := getattr(i, what)) is not None]
+            if len(seen) != len(set(seen)):
+                raise ValueError(f"two interfaces of one node have the same {what}")
+        return self
+
+
+class Network(Frozen):
+    """An Ethernet segment on which the controller serves boots.
+
+    `mode` own: our dnsmasq leases addresses here; off: it stays silent. `pool` is for machines that are
+    not known yet; `lease` is in seconds.
+    """
+
+    kind: Literal["network"] = "network"
+    name: Name
+    subnet: Subnet
+    address: Address
+    interface: InterfaceName
+    mode: Literal["own", "off"] = "own"
+    pool: Pool | None = None
+    router: Address | None = None
+    nameservers: tuple[Address, ...] = ()
+    domain: DomainName | None = None
+    lease: Annotated[int, Field(ge=120, le=31_536_000)] = 3600
+    discovery_image: ImageReference | None = None
+
+    @model_validator(mode="after")
+    def _inside(self) -> Self:
+        net = ipaddress.IPv4Network(self.subnet)
+        ends = self.pool.split("-") if self.pool else []
+        for what, value in (("address", self.address), ("router", self.router), *(("pool", e) for e in ends)):
+            if value is not None and ipaddress.IPv4Address(value) not in net:
+                raise ValueError(f"{what} {value} is outside {self.subnet}")
+        if ends and ipaddress.IPv4Address(ends[0]) <= ipaddress.IPv4Address(self.address) <= ipaddress.IPv4Address(
+            ends[1]
+        ):
+            raise ValueError(f"the pool {self.pool} contains the controller's own address {self.address}")
+        return self
+
+
+class Blob(Frozen):
+    """Bytes stored under their sha256; `size` in bytes."""
+
+    sha256: Sha256
+    size: Annotated[int, Field(ge=0)]
+
+
+class Verity(Frozen):
+    """The dm-verity table of a root blob (kernel Documentation/admin-guide/device-mapper/verity.rst).
+
+    Blocks are 4096 bytes; `data_size` is the length of the squashfs in bytes, the hash tree follows it.
+    """
+
+    data_blocks: int
+    hash_start_block: int
+    root_hash: Sha256
+    salt: Annotated[str, Field(pattern=r"^(-|[0-9a-f]{2,512})$")]
+    data_size: int
+
+
+class Features(Frozen):
+    """What the image's own software is, as far as laying an overlay must know."""
+
+    init: Literal["systemd", "openrc", "runit", "other"] = "other"
+    network: Literal["networkd", "ifupdown", "none"] = "none"
+    resolved: bool = False
+    time: Literal["timesyncd", "chrony", "none"] = "none"
+
+
+class Version(Frozen):
+    """One immutable, content-addressed pack of an image; `digest` covers every field but `name` and itself."""
+
+    kind: Literal["version"] = "version"
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}@[0-9a-f]{12}$")]
+    image: Name
+    digest: Sha256
+    distribution: Annotated[str, Field(max_length=128)]
+    architecture: Literal["x86_64", "aarch64"]
+    kernel_release: Annotated[str, Field(pattern=r"^[A-Za-z0-9._+~-]{1,128}$")]
+    kernel: Blob
+    modules: Blob
+    root: Blob
+    verity: Verity
+    packages: Blob
+    features: Features
+    sizes: dict[str, int] = {}
+
+    @property
+    def blobs(self) -> tuple[Blob, ...]:
+        return (self.kernel, self.modules, self.root, self.packages)
+
+
+class Image(Frozen):
+    """A named operating system; `tags` point at the first 12 hex of a version's digest."""
+
+    kind: Literal["image"] = "image"
+    name: Name
+    tags: dict[Name, Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]] = {}
+
+
+class Machine(Frozen):
+    """A machine that said hello and belongs to no node yet: pending until adopted. Name: its fingerprint."""
+
+    kind: Literal["machine"] = "machine"
+    name: Sha256
+    inventory: dict[str, tuple[str, ...]]
+    first_seen: float
+
+    @property
+    def short(self) -> str:
+        """The machine id: a short name for people."""
+        return self.name[:8]
+
+
+Object = Node | Profile | Network | Image | Version | Machine
+KINDS: dict[str, type[Object]] = {
+    "image": Image,
+    "machine": Machine,
+    "network": Network,
+    "node": Node,
+    "profile": Profile,
+    "version": Version,
+}
+DECLARED = ("network", "profile", "node")
+"""The kinds that an administrator writes; the others come from packing and from machines."""

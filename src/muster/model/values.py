@@ -1,0 +1,82 @@
+"""The types of single values in objects: names, addresses, sizes. Each checks and normalises at the edge."""
+
+import ipaddress
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, StringConstraints
+
+NAME_PATTERN = r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$"
+HOST_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+_MAC = re.compile(r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")
+_UUID = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
+
+
+def mac(text: str) -> str:
+    """A MAC in lower case with colons; dashes and Cisco dots are accepted. Raises ValueError."""
+    plain = re.sub(r"[:.-]", "", text.strip().lower())
+    spaced = ":".join(plain[i : i + 2] for i in range(0, len(plain), 2))
+    if not _MAC.match(spaced):
+        raise ValueError(f"not a MAC address: {text!r}")
+    if int(plain[:2], 16) & 1:
+        raise ValueError(f"a group address cannot be an interface's MAC: {text!r}")
+    return spaced
+
+
+def uuid(text: str) -> str:
+    """An SMBIOS UUID in lower case. Raises ValueError."""
+    plain = text.strip().lower()
+    if not _UUID.match(plain):
+        raise ValueError(f"not a UUID: {text!r}")
+    return plain
+
+
+def _address(text: str) -> str:
+    return str(ipaddress.IPv4Address(text))
+
+
+def _interface_address(text: str) -> str:
+    if "/" not in text:
+        raise ValueError(f"an address with its prefix length is wanted, such as {text}/24")
+    return ipaddress.IPv4Interface(text).with_prefixlen
+
+
+def _subnet(text: str) -> str:
+    return str(ipaddress.IPv4Network(text))
+
+
+def _pool(text: str) -> str:
+    first, dash, last = text.partition("-")
+    if not dash or ipaddress.IPv4Address(first) > ipaddress.IPv4Address(last):
+        raise ValueError(f"a pool is FIRST-LAST, two addresses in order: {text!r}")
+    return f"{ipaddress.IPv4Address(first)}-{ipaddress.IPv4Address(last)}"
+
+
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+HostName = Annotated[str, StringConstraints(pattern=HOST_PATTERN)]
+DomainName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
+InterfaceName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$")]
+Mac = Annotated[str, AfterValidator(mac)]
+Uuid = Annotated[str, AfterValidator(uuid)]
+Address = Annotated[str, AfterValidator(_address)]
+InterfaceAddress = Annotated[str, AfterValidator(_interface_address)]
+Subnet = Annotated[str, AfterValidator(_subnet)]
+Pool = Annotated[str, AfterValidator(_pool)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+KernelArgument = Annotated[str, StringConstraints(pattern=r"^-?[A-Za-z0-9_.,:=/+@%*^~\[\]!?()<>-]{1,255}$")]
+"""One word; no blanks, quotes, `$`, `|`, `&`, `;`, `#` or backslash: loaders would give those a meaning."""
+
+ImageReference = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}(:[a-z0-9][a-z0-9._-]{0,62}|@[0-9a-f]{12,64})?$"),
+]
+Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,62}[A-Za-z0-9])?$")]
+UpperSize = Annotated[str, StringConstraints(pattern=r"^([1-9][0-9]?%|100%|[1-9][0-9]{0,5}[mg])$")]
+"""The tmpfs `size=` of the upper layer: `50%` of RAM, `512m`, `2g` (tmpfs(5))."""
+
+HostOrAddress = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?$")]
+TimeZone = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_+-]{1,32}(/[A-Za-z0-9_+-]{1,32}){0,2}$")]
+AuthorizedKey = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9@_.,= \"'/+:*-]{20,8192}$", strip_whitespace=True)
+]
+"""One line of authorized_keys(5)."""
