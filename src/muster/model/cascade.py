@@ -46,7 +46,7 @@ def effective(world: World, node: Node) -> Effective:
         for field in Settings.model_fields:
             if (value := getattr(layer, field)) is not None:
                 merged[field] = _merge(field, merged.get(field), value, source, sources)
-    settings = Settings.model_construct(**merged)  # every value was validated in its own layer
+    settings = DEFAULTS.model_copy(update=merged)  # every value was validated in its own layer
     values = tuple(Value(key, text, sources[key]) for key, text in sorted(_flatten(settings)))
     return Effective(node, settings, values)
 

@@ -1,0 +1,90 @@
+"""The plan: the flat text that tells a node what to do (`key TAB value` lines, the first `muster-plan 1`)."""
+
+import hashlib
+from dataclasses import dataclass
+
+from muster.boot.decide import Decision, Run
+from muster.model import urls
+from muster.model.objects import Blob
+
+FORMAT = "1"
+INIT = "/sbin/init"
+
+
+@dataclass(frozen=True)
+class BootKey:
+    """What a plan grants to one boot: its id, and the token that opens its node's data."""
+
+    boot: str
+    token: str
+
+
+@dataclass(frozen=True)
+class OverlayData:
+    """The rendered overlay that the node will fetch."""
+
+    sha256: str
+    size: int
+
+
+def render(decision: Decision, overlay: OverlayData | None, key: BootKey, server: str, kernel: str, now: float) -> str:
+    """The plan's text. `kernel` is the running kernel's release; `now` the controller's clock in seconds.
+
+    A node that runs another kernel than its version's (it was unknown when it booted, or its image
+    changed) is told to reboot: the version's modules would not fit.
+    """
+    body = _body(decision, overlay, server, kernel)
+    lines = [
+        ("muster-plan", FORMAT),
+        ("boot", key.boot),
+        ("digest", digest(body)),
+        ("token", key.token),
+        ("now", str(int(now))),
+        *((f"url.{word}", server + url.format(boot=key.boot)) for word, url in _URLS),
+        *body,
+    ]
+    return "".join(f"{name}\t{value}\n" for name, value in lines)
+
+
+_URLS = (
+    ("plan", urls.NODE_PLAN),
+    ("report", urls.NODE_REPORT),
+    ("heartbeat", urls.NODE_HEARTBEAT),
+    ("overlay", urls.NODE_OVERLAY),
+)
+Lines = list[tuple[str, str]]
+
+
+def digest(body: Lines) -> str:
+    """16 hex that change when anything but token and clock changes."""
+    return hashlib.sha256(repr(body).encode()).hexdigest()[:16]
+
+
+def _body(decision: Decision, overlay: OverlayData | None, server: str, kernel: str) -> Lines:
+    if not isinstance(decision, Run):
+        return [("action", "wait"), ("reason", decision.reason)]
+    version = decision.version
+    if kernel != version.kernel_release:
+        return [
+            ("action", "reboot"),
+            ("reason", f"{version.name} has kernel {version.kernel_release}, this is {kernel}"),
+        ]
+    if overlay is None:
+        raise ValueError("a node that runs an image needs its overlay")
+    settings = decision.effective.settings
+    return [
+        ("action", "run"),
+        ("node", decision.node.name),
+        *(("interface", f"{i.name} {i.mac}") for i in decision.node.interfaces if i.mac),
+        ("image", version.name),
+        ("mode", settings.root or "ram"),
+        *_blob("root", version.root),
+        ("root.url", urls.blob(server, version.root.sha256)),
+        ("upper", settings.upper_size or "50%"),
+        *_blob("overlay", Blob(sha256=overlay.sha256, size=overlay.size)),
+        ("init", INIT),
+    ]
+
+
+def _blob(word: str, blob: Blob) -> Lines:
+    return [(f"{word}.sha256", blob.sha256), (f"{word}.size", str(blob.size))]
