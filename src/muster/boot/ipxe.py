@@ -23,13 +23,15 @@ def render(decision: Decision, facts: LoaderFacts, server: str, node_segment: Bl
     if version is None:
         reason = decision.reason if not isinstance(decision, Run) else ""
         return _nothing_to_boot(reason, server)
+    # An EFI kernel finds its initrds by these names; under BIOS they are ignored.
+    words = f"initrd=modules initrd=node {command_line(decision, facts.mac, server)}"
     title = f"node {decision.node.name}" if decision.node else "unknown machine"
     verb = f"boots {version.name}" if isinstance(decision, Run) else f"waits: {_plain(decision.reason)}"
     return "\n".join(
         [
             "#!ipxe",
             f"echo Muster: {title} {verb}",
-            f"kernel {urls.blob(server, version.kernel.sha256)} {_command_line(decision, facts, server)} || goto failed",
+            f"kernel {urls.blob(server, version.kernel.sha256)} {words} || goto failed",
             f"initrd --name modules {urls.blob(server, version.modules.sha256)} || goto failed",
             f"initrd --name node {urls.blob(server, node_segment.sha256)} || goto failed",
             "boot || goto failed",
@@ -51,11 +53,6 @@ def command_line(decision: Decision, mac: str | None, server: str) -> str:
         words.extend(decision.effective.settings.kernel_arguments or ())
         words.extend(_console(decision))
     return " ".join(dict.fromkeys(words))
-
-
-def _command_line(decision: Decision, facts: LoaderFacts, server: str) -> str:
-    # An EFI kernel finds its initrds by these names; under BIOS they are ignored.
-    return f"initrd=modules initrd=node {command_line(decision, facts.mac, server)}"
 
 
 def _console(decision: Decision) -> list[str]:

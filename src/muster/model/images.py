@@ -24,6 +24,11 @@ def resolve(world: World, reference: str) -> Version:
     return version
 
 
+def image_name(reference: str | None) -> str:
+    """The image that a reference names, without tag or version; empty for none."""
+    return (reference or "").partition("@")[0].partition(":")[0]
+
+
 def any_version(world: World, architecture: str) -> Version | None:
     """The tagged version to boot an unknown machine with: the first image by name that has one."""
     for image in world.all(Image):

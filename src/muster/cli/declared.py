@@ -1,0 +1,77 @@
+"""The verbs that nodes, profiles and networks share: list, show, add, set, delete."""
+
+import click
+
+from muster.cli import output
+from muster.cli.session import Session, assignments, dry_run_option, form_option, pass_session, say
+from muster.client import segment
+from muster.model import urls
+
+COLUMNS = {
+    "node": ("name", "state", "stage", "seconds", "version", "address", "mac", "profiles", "message"),
+    "profile": ("name", "image", "root", "overlays", "kernel_arguments"),
+    "network": ("name", "subnet", "address", "interface", "mode", "pool"),
+    "machine": ("machine", "state", "vendor", "product", "serial", "mac", "cpus", "memory"),
+}
+
+
+def add_verbs(group: click.Group, kind: str) -> None:
+    """Give a noun its common verbs."""
+    group.add_command(_list(kind))
+    group.add_command(_show(kind))
+    group.add_command(_assign(kind, "add", make=True))
+    group.add_command(_assign(kind, "set", make=False))
+    group.add_command(_delete(kind))
+
+
+def _list(kind: str) -> click.Command:
+    @click.command("list", help=f"List {kind}s.")
+    @click.argument("names", default="@all")
+    @form_option
+    @pass_session
+    def command(session: Session, names: str, form: str) -> None:
+        columns = COLUMNS[kind]
+        query = {"names": names} if form in ("json", "yaml") else {"names": names, "columns": ",".join(columns)}
+        rows = session.rows(urls.API_OBJECTS.format(kind=kind), query)
+        click.echo(output.listing(rows, columns, form), nl=False)
+
+    return command
+
+
+def _show(kind: str) -> click.Command:
+    @click.command("show", help=f"Show a {kind} as it was declared.")
+    @click.argument("name")
+    @click.option("--effective", is_flag=True, help="With what profiles and defaults add (nodes).")
+    @form_option
+    @pass_session
+    def command(session: Session, name: str, effective: bool, form: str) -> None:
+        path = urls.API_OBJECT.format(kind=kind, name=segment(name))
+        click.echo(output.document(session.one(path, {"effective": str(effective).lower()}), form), nl=False)
+
+    return command
+
+
+def _assign(kind: str, verb: str, *, make: bool) -> click.Command:
+    text = f"Make {kind}s" if make else f"Change {kind}s; an empty value unsets"
+
+    @click.command(verb, help=f"{text}: muster {kind} {verb} NAMES KEY=VALUE ...  (KEY=@FILE reads a file)")
+    @click.argument("names")
+    @click.argument("settings", nargs=-1)
+    @dry_run_option
+    @pass_session
+    def command(session: Session, names: str, settings: tuple[str, ...], dry_run: bool) -> None:
+        body = {"kind": kind, "names": names, "assignments": assignments(settings), "make": make, "dry_run": dry_run}
+        say(session.ask(urls.API_SET, body), dry_run)
+
+    return command
+
+
+def _delete(kind: str) -> click.Command:
+    @click.command("delete", help=f"Remove {kind}s.")
+    @click.argument("names")
+    @dry_run_option
+    @pass_session
+    def command(session: Session, names: str, dry_run: bool) -> None:
+        say(session.ask(urls.API_DELETE, {"kind": kind, "names": names, "dry_run": dry_run}), dry_run)
+
+    return command

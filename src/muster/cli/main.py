@@ -1,0 +1,78 @@
+"""The command line's top: nouns and verbs are loaded only when they are asked for."""
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from muster.cli.session import Session
+from muster.client import ClientError
+from muster.host.paths import Paths
+from muster.model.errors import EXIT_BAD_REQUEST, EXIT_OUR_FAULT, MusterError
+
+COMMANDS = {
+    "init": "muster.cli.init:init",
+    "serve": "muster.cli.serve:serve",
+    "apply": "muster.cli.overview:apply",
+    "status": "muster.cli.overview:status",
+    "watch": "muster.cli.overview:watch",
+    "version": "muster.cli.overview:version",
+    "node": "muster.cli.node:node",
+    "profile": "muster.cli.profile:profile",
+    "network": "muster.cli.network:network",
+    "image": "muster.cli.image:image",
+    "lab": "muster.cli.lab:lab",
+}
+
+
+class _Lazy(click.Group):
+    """A group whose commands live in modules of their own, imported by need."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--prefix", default=None, help="Root of configuration, state and run-time (MUSTER_PREFIX; default /).")
+@click.pass_context
+def muster(context: click.Context, prefix: str | None) -> None:
+    """Provision clusters: bare machines become running nodes over the network."""
+    context.obj = Session(Paths.of(prefix))
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run one command; every error becomes a message on standard error and an exit status (DESIGN section 12)."""
+    try:
+        muster.main(arguments, prog_name="muster", standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(EXIT_BAD_REQUEST)
+    except ClientError as error:
+        _fail(str(error), error.exit_status)
+    except MusterError as error:
+        _fail(str(error), error.exit_status)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(EXIT_OUR_FAULT)
+    sys.exit(0)
+
+
+def _fail(message: str, status: int) -> None:
+    click.echo(f"muster: {message}", err=True)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""`muster node`: the machines that boot from this controller."""
+
+import click
+
+from muster.cli import output
+from muster.cli.declared import COLUMNS, add_verbs
+from muster.cli.session import Session, assignments, form_option, pass_session, say
+from muster.client import segment
+from muster.model import urls
+from muster.model.errors import SomeFailedError
+
+
+@click.group()
+def node() -> None:
+    """Nodes: declare, adopt, explain, trace, switch."""
+
+
+add_verbs(node, "node")
+
+
+@node.command()
+@form_option
+@pass_session
+def pending(session: Session, form: str) -> None:
+    """List machines that booted but are no node yet."""
+    rows = session.rows(urls.API_OBJECTS.format(kind="machine"))
+    click.echo(output.listing(rows, COLUMNS["machine"], form), nl=False)
+
+
+@node.command()
+@click.argument("machine")
+@click.argument("name")
+@click.argument("settings", nargs=-1)
+@pass_session
+def adopt(session: Session, machine: str, name: str, settings: tuple[str, ...]) -> None:
+    """Make a pending MACHINE (its id, or the start of it) the node NAME; it goes on booting by itself.
+
+    muster node adopt 3fa9c012 n7 interfaces.eth0.address=10.77.0.17/24 profiles=compute
+    """
+    say(session.ask(urls.API_ADOPT, {"machine": machine, "name": name, "assignments": assignments(settings)}), False)
+
+
+@node.command()
+@click.argument("name")
+@form_option
+@pass_session
+def explain(session: Session, name: str, form: str) -> None:
+    """Say what NAME will boot and where each setting comes from; nothing is changed."""
+    found = session.one(urls.API_EXPLAIN.format(node=segment(name)))
+    if form != "table":
+        click.echo(output.document(found, form), nl=False)
+        return
+    click.echo(f"{name} {found['decision']}\n")
+    click.echo(output.listing(found["settings"], ("key", "value", "source"), "table"))
+    click.echo(f"boot answer:\n{found['boot_answer']}", nl=False)
+
+
+@node.command()
+@click.argument("name")
+@click.option("--boot", help="An earlier boot, by its id.")
+@form_option
+@pass_session
+def trace(session: Session, name: str, boot: str | None, form: str) -> None:
+    """Show the timeline of NAME's last boot."""
+    found = session.one(urls.API_TRACE.format(node=segment(name)), {"boot": boot} if boot else None)
+    if form != "table":
+        click.echo(output.document(found, form), nl=False)
+        return
+    click.echo(f"node {name}, boot {found['boot']}, kernel {found['kernel']}: {found['state']}\n")
+    click.echo(
+        output.listing(_timeline(found["reports"]), ("uptime", "took", "stage", "status", "message"), "table"), nl=False
+    )
+
+
+@node.command()
+@click.argument("names")
+@click.argument("action", type=click.Choice(["on", "off", "cycle", "reset", "status"]))
+@form_option
+@pass_session
+def power(session: Session, names: str, action: str, form: str) -> None:
+    """Switch the machines of NAMES."""
+    rows = session.client.post(urls.API_POWER, {"names": names, "action": action})
+    assert isinstance(rows, list)
+    click.echo(output.listing(rows, ("name", "power", "error"), form), nl=False)
+    failed = [f"{row['name']}: {row['error']}" for row in rows if row["error"]]
+    if failed:
+        raise SomeFailedError("\n".join(failed))
+
+
+def _timeline(reports: list[dict[str, float]]) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
+    before = 0.0
+    for report in reports:
+        rows.append(
+            {**report, "uptime": f"{report['uptime']:.2f}", "took": f"{max(0.0, report['uptime'] - before):.2f}"}
+        )
+        before = report["uptime"]
+    return rows

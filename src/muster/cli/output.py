@@ -1,0 +1,62 @@
+"""How answers are shown: `-o table|json|yaml|name`. Standard library alone; yaml is loaded when asked for."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+
+FORMATS = ("table", "json", "yaml", "name")
+Row = Mapping[str, object]
+
+
+def listing(rows: Sequence[Row], columns: Sequence[str], form: str) -> str:
+    """Rows as text that ends in a newline (empty for no rows in `name` form). The first column is the name."""
+    if form == "json":
+        return json.dumps(list(rows), indent=2) + "\n"
+    if form == "yaml":
+        return _yaml([dict(row) for row in rows])
+    if form == "name":
+        return "".join(f"{row[columns[0]]}\n" for row in rows)
+    return _table(rows, columns)
+
+
+def document(value: Row, form: str) -> str:
+    """One object: yaml for people (`table`), or as asked."""
+    if form == "json":
+        return json.dumps(value, indent=2) + "\n"
+    if form == "name":
+        return f"{value.get('name', '')}\n"
+    return _yaml(dict(value))
+
+
+def warn(text: str) -> None:
+    """A line for the person, not for the pipe."""
+    sys.stderr.write(f"{text}\n")
+
+
+def words(value: object) -> str:
+    """A cell: lists with commas, maps as key=value, nothing as a dash."""
+    if value is None or value == "" or value == [] or value == {}:
+        return "-"
+    if isinstance(value, Mapping):
+        return ",".join(f"{key}={words(inner)}" for key, inner in value.items())
+    if isinstance(value, (list, tuple)):
+        return ",".join(words(inner) for inner in value)
+    return str(value)
+
+
+def size(count: object) -> str:
+    """Bytes for people: `63.2 MB` (10^6)."""
+    return f"{count / 1e6:.1f} MB" if isinstance(count, (int, float)) else "-"
+
+
+def _table(rows: Sequence[Row], columns: Sequence[str]) -> str:
+    cells = [[column.upper() for column in columns]] + [[words(row.get(c)) for c in columns] for row in rows]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
+    lines = ("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in cells)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _yaml(value: object) -> str:
+    import yaml
+
+    return str(yaml.dump(value, Dumper=yaml.CSafeDumper, sort_keys=False, default_flow_style=False, width=120))

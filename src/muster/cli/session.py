@@ -1,0 +1,84 @@
+"""What every command shares: the prefix, the client, the form of the output, and errors into exit statuses."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from muster.cli import output
+from muster.client import Client, ClientError
+from muster.host.paths import Paths
+from muster.model.errors import RequestError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Session:
+    """One run of the command line."""
+
+    paths: Paths
+
+    @property
+    def client(self) -> Client:
+        return Client(self.paths.socket)
+
+    def rows(self, path: str, query: dict[str, str] | None = None) -> list[dict[str, Any]]:
+        answer = self.client.get(path, query)
+        if not isinstance(answer, list):
+            raise ClientError(f"a list was expected from {path}", exit_status=3)
+        return answer
+
+    def one(self, path: str, query: dict[str, str] | None = None) -> dict[str, Any]:
+        return _mapping(self.client.get(path, query), path)
+
+    def ask(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        return _mapping(self.client.post(path, body), path)
+
+
+pass_session = click.make_pass_decorator(Session)
+
+
+def form_option(function: F) -> F:
+    """`-o table|json|yaml|name`, as every listing has it."""
+    return click.option(
+        "-o", "--output", "form", type=click.Choice(output.FORMATS), default="table", help="How to show it."
+    )(function)
+
+
+def dry_run_option(function: F) -> F:
+    return click.option("--dry-run", is_flag=True, help="Say what would change; change nothing.")(function)
+
+
+def assignments(words: Sequence[str]) -> dict[str, str]:
+    """`key=value` words; `key=@FILE` takes the value from a file. Raises RequestError."""
+    pairs: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise RequestError(f"a setting is KEY=VALUE, not {word!r}")
+        if key in pairs:
+            raise RequestError(f"{key} is given twice")
+        pairs[key] = _from_file(value[1:]) if value.startswith("@") else value
+    return pairs
+
+
+def say(outcome: dict[str, Any], dry_run: bool) -> None:
+    """Tell what was changed, one line an object."""
+    for line in outcome["lines"] or ["nothing to change"]:
+        click.echo(f"would {line}" if dry_run and outcome["lines"] else line)
+
+
+def _from_file(name: str) -> str:
+    try:
+        return Path(name).read_text().strip()
+    except OSError as error:
+        raise RequestError(f"cannot read the value: {error.strerror}", where=name) from error
+
+
+def _mapping(answer: object, path: str) -> dict[str, Any]:
+    if not isinstance(answer, dict):
+        raise ClientError(f"an object was expected from {path}", exit_status=3)
+    return answer

@@ -1,0 +1,30 @@
+"""What the controller's functions work with, put together once by the composition root (daemon.py)."""
+
+from dataclasses import dataclass
+
+from muster.controller.boots import Boots
+from muster.host.clock import Clock
+from muster.model.objects import Blob
+from muster.model.world import World
+from muster.overlays.library import Overlays
+from muster.store.blobs import Blobs
+from muster.store.database import Store
+
+
+@dataclass(frozen=True)
+class Context:
+    """Handed as the first argument to every controller function that needs more than the world."""
+
+    store: Store
+    blobs: Blobs
+    boots: Boots
+    overlays: Overlays
+    clock: Clock
+    token_key: bytes
+    node_segment: Blob
+    site: str
+    """The name of the cluster; it makes machine ids differ between clusters."""
+
+    @property
+    def world(self) -> World:
+        return self.store.world

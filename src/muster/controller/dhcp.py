@@ -1,0 +1,40 @@
+"""What DHCP must answer, as a pure function of the world: the networks we lease on and the hosts we know."""
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Network
+
+from muster.model.objects import Network, Node
+from muster.model.world import World
+from muster.services.dnsmasq import DhcpHost, DhcpNetwork
+from muster.services.dhcp_keeper import Tables
+
+
+def tables(world: World) -> Tables:
+    """The networks in mode `own`, and every interface with MAC and address that lies on one of them."""
+    networks = tuple(_network(network) for network in world.all(Network) if network.mode == "own")
+    return Tables(networks, tuple(_hosts(world, networks)))
+
+
+def _network(network: Network) -> DhcpNetwork:
+    ends = tuple(IPv4Address(end) for end in network.pool.split("-")) if network.pool else ()
+    return DhcpNetwork(
+        name=network.name,
+        interface=network.interface,
+        subnet=IPv4Network(network.subnet),
+        server=IPv4Address(network.address),
+        router=IPv4Address(network.router) if network.router else None,
+        nameservers=tuple(IPv4Address(server) for server in network.nameservers),
+        domain=network.domain,
+        pool=(ends[0], ends[1]) if ends else None,
+        lease=network.lease,
+    )
+
+
+def _hosts(world: World, networks: tuple[DhcpNetwork, ...]) -> Iterator[DhcpHost]:
+    for node in world.all(Node):
+        for interface in node.interfaces:
+            if interface.mac is None or interface.address is None:
+                continue
+            address = IPv4Address(interface.address.partition("/")[0])
+            if any(address in network.subnet for network in networks):
+                yield DhcpHost(macs=(interface.mac,), address=address, name=node.name)

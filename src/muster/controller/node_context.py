@@ -1,0 +1,87 @@
+"""What overlay templates may see of a node, its cluster and its image; secrets are not among it."""
+
+import hashlib
+import ipaddress
+
+from muster.boot.decide import Run
+from muster.model.objects import Interface, Network, Node
+from muster.model.world import World
+
+
+def template_context(world: World, site: str, run: Run, bootif: str | None) -> dict[str, object]:
+    """Plain JSON-able values; `bootif` is the MAC of the interface that the machine booted from."""
+    network = _network_of(world, run.node)
+    settings = run.effective.settings
+    domain = settings.domain or (network.domain if network else None)
+    return {
+        "node": {
+            "name": run.node.name,
+            "fqdn": _fqdn(run.node.name, domain),
+            "domain": domain,
+            "machine_id": machine_id(site, run.node.name),
+            "interfaces": [_interface(i, network, bootif) for i in run.node.interfaces],
+            "labels": dict(settings.labels or {}),
+            "nameservers": list(settings.nameservers or (network.nameservers if network else ())),
+            "time_servers": list(settings.time_servers or ()),
+            "timezone": settings.timezone or "UTC",
+            "authorized_keys": list(settings.authorized_keys or ()),
+            "serial_console": settings.serial_console.model_dump() if settings.serial_console else None,
+        },
+        "cluster": _cluster(world, site, network, domain),
+        "image": {
+            "name": run.version.image,
+            "version": run.version.name,
+            "distribution": run.version.distribution,
+            "architecture": run.version.architecture,
+            "features": run.version.features.model_dump(),
+        },
+    }
+
+
+def machine_id(site: str, node: str) -> str:
+    """machine-id(5): 32 hex, the same at every boot of a node, different in another cluster."""
+    return hashlib.sha256(f"muster machine-id\0{site}\0{node}".encode()).hexdigest()[:32]
+
+
+def _cluster(world: World, site: str, network: Network | None, domain: str | None) -> dict[str, object]:
+    nodes = [
+        {"name": node.name, "fqdn": _fqdn(node.name, domain), "addresses": addresses}
+        for node in world.all(Node)
+        if (addresses := [i.address.partition("/")[0] for i in node.interfaces if i.address])
+    ]
+    controller = {"name": "controller", "address": network.address if network else None}
+    return {"name": site, "controller": controller, "nodes": nodes}
+
+
+def _interface(interface: Interface, network: Network | None, bootif: str | None) -> dict[str, object]:
+    boots = interface.mac is not None and interface.mac == bootif
+    on_network = network is not None and _inside(interface, network)
+    gateway = interface.gateway or (network.router if network and on_network else None)
+    return {
+        "name": interface.name,
+        "mac": interface.mac,
+        "address": interface.address,
+        "dhcp": interface.dhcp if interface.dhcp is not None else (boots and interface.address is None),
+        "gateway": gateway,
+        "mtu": interface.mtu,
+        "boot": boots,
+    }
+
+
+def _network_of(world: World, node: Node) -> Network | None:
+    """The network on which the node has an address; else the only one there is."""
+    networks = list(world.all(Network))
+    for network in networks:
+        if any(_inside(interface, network) for interface in node.interfaces):
+            return network
+    return networks[0] if len(networks) == 1 else None
+
+
+def _inside(interface: Interface, network: Network) -> bool:
+    if interface.address is None:
+        return False
+    return ipaddress.IPv4Interface(interface.address).ip in ipaddress.IPv4Network(network.subnet)
+
+
+def _fqdn(name: str, domain: str | None) -> str:
+    return f"{name}.{domain}" if domain else name

@@ -1,0 +1,157 @@
+"""What an administrator sees of nodes: listing, status, explanation, timeline."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+from muster.boot import ipxe
+from muster.boot.decide import Decision, Run, decide
+from muster.boot.facts import LoaderFacts
+from muster.controller.boots import Boot
+from muster.controller.context import Context
+from muster.model.cascade import effective
+from muster.model.documents import document
+from muster.model.errors import NotFoundError
+from muster.model.facts import MachineFacts
+from muster.model.images import resolve
+from muster.model.noderange import fold, select
+from muster.model.objects import Machine, Node
+from muster.model.world import World, declared_facts
+
+_STATE_ORDER = ("failed", "lost", "waiting", "booting", "stopping", "never", "ready")
+
+
+def node_rows(context: Context, names: str = "@all") -> list[dict[str, object]]:
+    """One row a node: what it is and how its boot stands. No nodes at all is an empty list."""
+    world, now, boots = context.world, context.clock.now(), context.boots.by_node()
+    chosen = list(world.all(Node)) if names == "@all" else select(world, names)
+    return [_row(world, node, boots.get(node.name), now) for node in chosen]
+
+
+def pending_rows(context: Context) -> list[dict[str, object]]:
+    """One row for each machine that waits to be adopted."""
+    rows: list[dict[str, object]] = []
+    for machine in context.world.all(Machine):
+        first = {key: entries[0] for key, entries in machine.inventory.items() if entries}
+        boot = context.boots.of_machine(machine.name)
+        rows.append(
+            {
+                "machine": machine.short,
+                "state": boot.state(context.clock.now()) if boot else "never",
+                "vendor": first.get("vendor", ""),
+                "product": first.get("product", ""),
+                "serial": first.get("system-serial", ""),
+                "uuid": first.get("uuid", ""),
+                "mac": first.get("bootif", ""),
+                "cpus": first.get("cpus", ""),
+                "memory": _gibibytes(first.get("memory", "")),
+            }
+        )
+    return rows
+
+
+def status(context: Context) -> dict[str, object]:
+    """Counts by state, then what needs attention, folded."""
+    rows = node_rows(context)
+    counts = Counter(str(row["state"]) for row in rows)
+    groups: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        if row["state"] != "ready":
+            groups.setdefault((str(row["state"]), str(row["message"])), []).append(str(row["name"]))
+    attention = [
+        {"nodes": fold(names), "state": state, "message": message}
+        for (state, message), names in sorted(groups.items(), key=lambda g: _STATE_ORDER.index(g[0][0]))
+    ]
+    return {
+        "counts": {state: counts[state] for state in _STATE_ORDER if counts[state]},
+        "ready": fold([str(row["name"]) for row in rows if row["state"] == "ready"]),
+        "attention": attention,
+        "pending": pending_rows(context),
+    }
+
+
+def explain(context: Context, name: str, server: str) -> dict[str, object]:
+    """The way from this node's facts to its boot answer, without effects; every value with its source."""
+    world = context.world
+    node = world.get(Node, name)
+    macs = tuple(i.mac for i in node.interfaces if i.mac)
+    declared = declared_facts(node.machine) if node.machine else MachineFacts()
+    facts = MachineFacts(declared.uuid, declared.board_serial, declared.product, macs)
+    decision = decide(world, facts)
+    return {
+        "node": name,
+        "machine": (facts.fingerprint or "")[:8],
+        "decision": _decision_words(decision),
+        "settings": [
+            {"key": value.key, "value": value.value, "source": value.source} for value in effective(world, node).values
+        ],
+        "boot_answer": ipxe.render(decision, LoaderFacts(facts, platform="pcbios"), server, context.node_segment),
+    }
+
+
+def effective_document(world: World, name: str) -> dict[str, object]:
+    """The node with everything that its profiles and the defaults give it."""
+    node = world.get(Node, name)
+    merged = effective(world, node)
+    settings = merged.settings.model_dump(mode="json", exclude_none=True)
+    return {**document(node), **settings, "sources": {value.key: value.source for value in merged.values}}
+
+
+def trace(context: Context, name: str, boot: str | None = None) -> dict[str, object]:
+    """The timeline of a node's newest boot, or of the one named. Raises NotFoundError."""
+    history = context.boots.history(name)
+    record = next((r for r in history if boot is None or r.boot == boot), None)
+    if record is None:
+        context.world.get(Node, name)
+        raise NotFoundError(f"node {name} has no record of {'boot ' + boot if boot else 'a boot'}")
+    current = context.boots.of_node(name)
+    live = current if current is not None and current.boot == record.boot else None
+    return {
+        "node": name,
+        "boot": record.boot,
+        "started": record.started,
+        "kernel": record.facts.get("kernel"),
+        "state": live.state(context.clock.now()) if live else "ended",
+        "percent": live.percent if live else None,
+        "reports": [vars(report) for report in context.boots.timeline(record.boot)],
+        "boots": [{"boot": r.boot, "started": r.started} for r in history],
+    }
+
+
+def _row(world: World, node: Node, boot: Boot | None, now: float) -> dict[str, object]:
+    merged = effective(world, node)
+    wanted = _wanted_version(world, merged.settings.image)
+    labels: Mapping[str, str] = merged.settings.labels or {}
+    return {
+        "name": node.name,
+        "state": boot.state(now) if boot else "never",
+        "stage": boot.stage if boot else "",
+        "percent": boot.percent if boot and boot.status == "progress" else None,
+        "seconds": round(boot.ready_uptime, 1) if boot and boot.ready_uptime else None,
+        "image": merged.settings.image or "",
+        "version": wanted,
+        "address": next((i.address.partition("/")[0] for i in node.interfaces if i.address), ""),
+        "mac": next((i.mac for i in node.interfaces if i.mac), ""),
+        "profiles": list(node.profiles),
+        "labels": dict(labels),
+        "message": boot.message if boot else "no boot seen yet",
+        "heard": round(now - boot.heard, 1) if boot else None,
+        "boot": boot.boot if boot else "",
+    }
+
+
+def _wanted_version(world: World, image: str | None) -> str:
+    try:
+        return resolve(world, image).name if image else ""
+    except NotFoundError:
+        return ""
+
+
+def _decision_words(decision: Decision) -> str:
+    if isinstance(decision, Run):
+        flag = f" ({decision.flag})" if decision.flag else ""
+        return f"runs {decision.version.name} from {decision.effective.settings.root}{flag}"
+    return f"waits: {decision.reason}"
+
+
+def _gibibytes(kilobytes: str) -> str:
+    return f"{int(kilobytes) / 1048576:.1f} GiB" if kilobytes.isdigit() else ""

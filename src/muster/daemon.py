@@ -1,0 +1,211 @@
+"""The composition root: builds the app from a prefix and runs it. The supervisor starts this module as `app`."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+import muster
+from muster import settings as settings_file
+from muster.controller import dhcp
+from muster.controller.boots import Boots
+from muster.controller.context import Context
+from muster.host.clock import Clock, SystemClock
+from muster.host.files import write_atomic
+from muster.host.paths import Paths
+from muster.images import initramfs
+from muster.model.errors import MusterError, StoreError
+from muster.model.objects import Blob
+from muster.overlays.library import Overlays
+from muster.server.api import api_app
+from muster.server.events import Events
+from muster.server.nodes import nodes_app
+from muster.services.dhcp_keeper import DhcpKeeper, DnsmasqFiles
+from muster.services.prepare import TOKEN_KEY
+from muster.settings import Settings
+from muster.store.blobs import Blobs
+from muster.store.database import Store
+from muster.store.timelines import Timelines
+
+KEY_VARIABLE = "MUSTER_KEY"
+SUPERVISOR_VARIABLE = "MUSTER_SUPERVISOR_FD"
+_UCRED = 12
+
+log = logging.getLogger("muster.app")
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """Everything that lives as long as the app."""
+
+    paths: Paths
+    settings: Settings
+    context: Context
+    dhcp: DhcpKeeper
+
+    def close(self) -> None:
+        self.dhcp.close()
+        self.context.overlays.close()
+        self.context.store.close()
+
+
+def build(paths: Paths, clock: Clock, tell: Callable[[str], None]) -> Daemon:
+    """Open the store and put the controller together; `tell` sends a command to the supervisor."""
+    settings = settings_file.read(paths.config)
+    store = Store(paths.store, clock)
+    blobs = Blobs(paths.blobs)
+    context = Context(
+        store=store,
+        blobs=blobs,
+        boots=Boots(Timelines(paths.boots), clock, lambda: secrets.token_hex(8)),
+        overlays=Overlays(paths.etc / "overlays"),
+        clock=clock,
+        token_key=_token_key(paths),
+        node_segment=_node_segment(paths, blobs),
+        site=_site(paths),
+    )
+
+    files = DnsmasqFiles(paths.dnsmasq, paths.tftp, settings.port)
+    keeper = DhcpKeeper(files, lambda: dhcp.tables(store.world), tell)
+    store.subscribe(lambda _world: keeper.poke())
+    return Daemon(paths, settings, context, keeper)
+
+
+async def serve(daemon: Daemon, key: str) -> None:
+    """Serve nodes on loopback and administrators on the unix socket until SIGTERM or SIGINT."""
+    events = Events(daemon.context.store)
+    nodes = _server(nodes_app(daemon.context, events, key), daemon.settings)
+    base = f"http://{daemon.settings.listen[0]}"
+    administrators = _server(api_app(daemon.context, base), daemon.settings, protocol=_PeerProtocol)
+    listening = socket.create_server(("127.0.0.1", daemon.settings.app_port), backlog=4096)
+    local = _unix_socket(daemon.paths.socket)
+    daemon.dhcp.start()
+
+    def stop() -> None:
+        events.close()
+        nodes.should_exit = administrators.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    log.info("serving nodes behind nginx on %s, administrators on %s", base, daemon.paths.socket)
+    await asyncio.gather(nodes.serve(sockets=[listening]), administrators.serve(sockets=[local]))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """`python -m muster.daemon PREFIX`: run the app with the key and the control channel from the environment."""
+    prefix = (arguments if arguments is not None else sys.argv[1:])[0]
+    paths = Paths.of(prefix)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stdout)
+    try:
+        key = os.environ.pop(KEY_VARIABLE)
+        daemon = build(paths, SystemClock(), _supervisor_channel())
+    except MusterError as error:
+        log.error("cannot start: %s", error)
+        return error.exit_status
+    logging.getLogger().setLevel(daemon.settings.log_level.upper())
+    try:
+        asyncio.run(serve(daemon, key))
+    finally:
+        daemon.close()
+    return 0
+
+
+class _Server(uvicorn.Server):
+    """Signals belong to `serve`, which stops two of these."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+class _PeerProtocol(H11Protocol):
+    """Tells the app who is on the other end of the unix socket (SO_PEERCRED, unix(7))."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        peer = transport.get_extra_info("socket")
+        credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED)
+        self.client = ("unix", int.from_bytes(credentials[4:8], sys.byteorder))
+
+
+def _server(app: ASGIApp, settings: Settings, protocol: type[H11Protocol] = H11Protocol) -> uvicorn.Server:
+    config = uvicorn.Config(
+        app,
+        http=protocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        log_level=settings.log_level,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=3,
+        backlog=4096,
+    )
+    return _Server(config)
+
+
+def _unix_socket(path: Path) -> socket.socket:
+    path.unlink(missing_ok=True)
+    local = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    local.bind(str(path))
+    path.chmod(0o660)
+    local.listen(128)
+    return local
+
+
+def _supervisor_channel() -> Callable[[str], None]:
+    """The inherited end of the supervisor's control channel; without one (a test) commands go nowhere."""
+    number = os.environ.pop(SUPERVISOR_VARIABLE, "")
+    if not number:
+        return lambda command: log.warning("no supervisor to tell: %s", command)
+    channel = socket.socket(fileno=int(number))
+
+    def tell(command: str) -> None:
+        try:
+            channel.sendall(f"{command}\n".encode())
+        except OSError as error:
+            log.error("the supervisor does not listen (%s): %s", error.strerror, command)
+
+    return tell
+
+
+def _token_key(paths: Paths) -> bytes:
+    path = paths.secrets / TOKEN_KEY
+    try:
+        key = path.read_bytes()
+    except OSError as error:
+        raise StoreError(f"the key of node tokens cannot be read: {error.strerror}", where=str(path)) from error
+    if len(key) < 32:
+        raise StoreError("the key of node tokens is too short", where=str(path), hint="muster init draws one")
+    return key
+
+
+def _site(paths: Paths) -> str:
+    """What tells this cluster from others, drawn once."""
+    path = paths.state / "site"
+    if not path.is_file():
+        write_atomic(path, secrets.token_hex(16).encode())
+    return path.read_text().strip()
+
+
+def _node_segment(paths: Paths, blobs: Blobs) -> Blob:
+    """This release's node segment of the initramfs, built anew only when one of its inputs changed."""
+    raise NotImplementedError
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+"""Node ranges: `n[01-16,20]`, `n1,n2`, `@all`, `@PROFILE`, `@key:value`; ClusterShell does ranges and folding."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from ClusterShell.NodeSet import NodeSet, NodeSetException
+
+from muster.model.cascade import effective
+from muster.model.errors import NotFoundError, RequestError
+from muster.model.objects import Node
+from muster.model.world import World
+
+_TERM = re.compile(r"(?:[^,\[]|\[[^\]]*\])+")
+_MAX_NAMES = 200_000
+
+
+def expand(text: str) -> list[str]:
+    """The names that a range without groups stands for, in its order. Raises RequestError."""
+    try:
+        found = NodeSet(text, resolver=None)
+    except NodeSetException as error:
+        raise RequestError(f"not a node range: {text!r}: {error}") from error
+    if len(found) > _MAX_NAMES:
+        raise RequestError(f"{text!r} has {len(found)} names, more than {_MAX_NAMES}")
+    return [str(name) for name in found]
+
+
+def fold(names: Iterable[str]) -> str:
+    """Names as one short range."""
+    return str(NodeSet.fromlist(list(names), resolver=None))
+
+
+def select(world: World, text: str) -> list[Node]:
+    """The stored nodes of a range. NotFoundError names every one that does not exist."""
+    chosen: dict[str, Node] = {}
+    unknown: list[str] = []
+    for term in _TERM.findall(text):
+        for name in _group(world, term[1:]) if term.startswith("@") else expand(term):
+            node = world.find(Node, name)
+            if node is None:
+                unknown.append(name)
+            else:
+                chosen[name] = node
+    if unknown:
+        raise NotFoundError(f"no such node: {fold(unknown)}", hint="muster node list")
+    if not chosen:
+        raise RequestError(f"no node is in {text!r}")
+    return list(chosen.values())
+
+
+def _group(world: World, group: str) -> Sequence[str]:
+    if group == "all":
+        return [node.name for node in world.all(Node)]
+    key, colon, value = group.partition(":")
+    if colon:
+        nodes = world.all(Node)
+        return [n.name for n in nodes if (effective(world, n).settings.labels or {}).get(key) == value]
+    return [node.name for node in world.all(Node) if group in node.profiles]

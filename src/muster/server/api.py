@@ -1,0 +1,205 @@
+"""What administrators ask: JSON on the controller's unix socket. To reach the socket is to be administrator.
+
+Handlers parse, call the controller, render; the caller's Unix user goes into the audit log.
+"""
+
+import pwd
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Annotated, TypeVar
+
+from fastapi import Depends, FastAPI, Query, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict
+
+import muster
+from muster.controller import images, node_views, objects, power
+from muster.controller.context import Context
+from muster.model import urls
+from muster.model.errors import MusterError
+from muster.model.world import Change, World
+
+Json = dict[str, object]
+Answer = TypeVar("Answer")
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class ApplyBody(_Body):
+    documents: list[Json]
+    based_on: int | None = None
+    dry_run: bool = False
+
+
+class AssignBody(_Body):
+    kind: str
+    names: str
+    assignments: dict[str, str]
+    make: bool = False
+    based_on: int | None = None
+    dry_run: bool = False
+
+
+class DeleteBody(_Body):
+    kind: str
+    names: str
+    dry_run: bool = False
+
+
+class AdoptBody(_Body):
+    machine: str
+    name: str
+    assignments: dict[str, str] = {}
+
+
+class RegisterBody(_Body):
+    document: Json
+    tag: str = "latest"
+
+
+class TagBody(_Body):
+    reference: str
+    tag: str
+
+
+class ReferenceBody(_Body):
+    reference: str
+
+
+class PowerBody(_Body):
+    names: str
+    action: str
+
+
+def api_app(context: Context, server: str) -> FastAPI:
+    """The ASGI app for administrators; `server` is our node-facing URL, for explanations."""
+    app = FastAPI(title="Muster", version=muster.__version__, docs_url=None, redoc_url=None)
+    app.add_exception_handler(MusterError, _refused)
+    _object_routes(app, context)
+    _node_routes(app, context, server)
+    _image_routes(app, context)
+    return app
+
+
+def _who(request: Request) -> str:
+    """The Unix user on the other end of the socket (set by daemon.py's protocol from SO_PEERCRED)."""
+    uid = request.client.port if request.client else -1
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
+Who = Annotated[str, Depends(_who)]
+
+
+def _object_routes(app: FastAPI, context: Context) -> None:
+    @app.get(urls.API_VERSION_INFO)
+    def version() -> Json:
+        return {"version": muster.__version__, "revision": context.world.revision}
+
+    @app.get(urls.API_OBJECTS)
+    def listing(kind: str, columns: str | None = None, names: str = "@all") -> list[Json]:
+        if kind == "node":
+            return _columns(node_views.node_rows(context, names), columns)
+        if kind == "machine":
+            return _columns(node_views.pending_rows(context), columns)
+        return _columns(objects.listing(context.world, kind), columns)
+
+    @app.get(urls.API_OBJECT)
+    def show(kind: str, name: str, effective: bool = False) -> Json:
+        if kind == "node" and effective:
+            return node_views.effective_document(context.world, name)
+        return objects.show(context.world, kind, name)
+
+    @app.post(urls.API_APPLY)
+    def apply(body: ApplyBody, who: Who) -> Json:
+        return asdict(_do(context, lambda w: objects.apply(w, body.documents), who, body.dry_run, body.based_on))
+
+    @app.post(urls.API_SET)
+    def assign(body: AssignBody, who: Who) -> Json:
+        verb = objects.make if body.make else objects.change
+
+        def plan(world: World) -> tuple[objects.Outcome, list[Change]]:
+            return verb(world, body.kind, body.names, body.assignments)
+
+        return asdict(_do(context, plan, who, body.dry_run, body.based_on))
+
+    @app.post(urls.API_DELETE)
+    def delete(body: DeleteBody, who: Who) -> Json:
+        return asdict(_do(context, lambda w: objects.delete(w, body.kind, body.names), who, body.dry_run))
+
+    @app.get(urls.API_CHANGES)
+    def changes(after: int = 0, limit: Annotated[int, Query(le=10_000)] = 1000) -> list[Json]:
+        return [asdict(record) for record in context.store.changes(after, limit)]
+
+
+def _node_routes(app: FastAPI, context: Context, server: str) -> None:
+    @app.get(urls.API_STATUS)
+    def status() -> Json:
+        return node_views.status(context)
+
+    @app.get(urls.API_EXPLAIN)
+    def explain(node: str) -> Json:
+        return node_views.explain(context, node, server)
+
+    @app.get(urls.API_TRACE)
+    def trace(node: str, boot: str | None = None) -> Json:
+        return node_views.trace(context, node, boot)
+
+    @app.post(urls.API_ADOPT)
+    def adopt(body: AdoptBody, who: Who) -> Json:
+        return asdict(_do(context, lambda w: objects.adopt(w, body.machine, body.name, body.assignments), who))
+
+    @app.post(urls.API_POWER)
+    def switch(body: PowerBody, who: Who) -> list[Json]:
+        return power.switch(context, body.names, body.action, who)
+
+
+def _image_routes(app: FastAPI, context: Context) -> None:
+    @app.get(urls.API_IMAGES)
+    def listing(columns: str | None = None) -> list[Json]:
+        return _columns(images.rows(context.world), columns)
+
+    @app.get(urls.API_VERSION)
+    def show(reference: str) -> Json:
+        return images.show(context.world, reference)
+
+    @app.post(urls.API_VERSIONS)
+    def register(body: RegisterBody, who: Who) -> Json:
+        return images.register(context, body.document, body.tag, who)
+
+    @app.post(urls.API_TAG)
+    def tag(body: TagBody, who: Who) -> Json:
+        return _do(context, lambda w: images.tag(w, body.reference, body.tag), who)
+
+    @app.post(f"{urls.API_VERSIONS}/delete")
+    def delete(body: ReferenceBody, who: Who) -> Json:
+        return _do(context, lambda w: images.delete(w, body.reference), who)
+
+
+def _do(
+    context: Context,
+    plan: Callable[[World], tuple[Answer, Sequence[Change]]],
+    who: str,
+    dry_run: bool = False,
+    based_on: int | None = None,
+) -> Answer:
+    """Dry-run is not committing."""
+    if dry_run:
+        return plan(context.world)[0]
+    return context.store.change(plan, who=who, based_on=based_on)
+
+
+def _columns(rows: Sequence[Mapping[str, object]], columns: str | None) -> list[Json]:
+    if columns is None:
+        return [dict(row) for row in rows]
+    wanted = columns.split(",")
+    return [{key: row.get(key) for key in wanted} for row in rows]
+
+
+def _refused(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, MusterError)
+    return JSONResponse({"error": str(error), "exit_status": error.exit_status}, error.http_status)

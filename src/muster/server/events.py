@@ -1,0 +1,38 @@
+"""Waking held requests: when the world changes, and when we stop."""
+
+import asyncio
+
+from muster.model.world import World
+from muster.store.database import Store
+
+
+class Events:
+    """Make it in the event loop that serves; the store may commit from any thread."""
+
+    def __init__(self, store: Store) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._changed = asyncio.Event()
+        self.closing = False
+        store.subscribe(self._committed)
+
+    async def changed(self, timeout: float) -> bool:
+        """Wait for the next commit, at most `timeout` seconds; False when time ran out or we are closing."""
+        if self.closing:
+            return False
+        try:
+            await asyncio.wait_for(self._changed.wait(), timeout)
+        except TimeoutError:
+            return False
+        return not self.closing
+
+    def close(self) -> None:
+        """Let every held request end."""
+        self.closing = True
+        self._wake()
+
+    def _committed(self, _world: World) -> None:
+        self._loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        waiting, self._changed = self._changed, asyncio.Event()
+        waiting.set()

@@ -1,0 +1,45 @@
+"""The schema of the store, one numbered step after another, forward only (SQLite `PRAGMA user_version`)."""
+
+import sqlite3
+from pathlib import Path
+
+from muster.model.errors import StoreError
+
+MIGRATIONS = (
+    """
+    CREATE TABLE objects (
+        kind TEXT NOT NULL, name TEXT NOT NULL, document TEXT NOT NULL, revision INTEGER NOT NULL,
+        PRIMARY KEY (kind, name)
+    ) WITHOUT ROWID;
+    CREATE TABLE changes (
+        sequence INTEGER PRIMARY KEY, revision INTEGER NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL,
+        before TEXT, after TEXT, who TEXT NOT NULL, at REAL NOT NULL
+    );
+    CREATE INDEX changes_by_revision ON changes (revision);
+    CREATE INDEX changes_by_object ON changes (kind, name);
+    """,
+)
+
+
+def migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring the store to this release's schema, after a backup copy; a newer schema is refused."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(MIGRATIONS):
+        raise StoreError(
+            f"made by a newer Muster (schema {version}, this one knows {len(MIGRATIONS)})",
+            where=str(path),
+            hint="run the newer release, or restore the backup that lies beside the store",
+        )
+    if 0 < version < len(MIGRATIONS):
+        _backup(connection, path.with_name(f"{path.name}.schema-{version}"))
+    for number in range(version, len(MIGRATIONS)):
+        connection.executescript(f"BEGIN;{MIGRATIONS[number]};PRAGMA user_version={number + 1};COMMIT;")
+
+
+def _backup(connection: sqlite3.Connection, target: Path) -> None:
+    target.unlink(missing_ok=True)
+    copy = sqlite3.connect(target)
+    try:
+        connection.backup(copy)
+    finally:
+        copy.close()

@@ -1,0 +1,139 @@
+"""Boots and what their machines reported, kept over restarts in a database of their own.
+
+Progress and heartbeats stay in memory; these rows are for `node trace` and for knowing, after a restart,
+who was ready. Losing the last second of them at a power cut harms nobody, so writes do not wait for the disk.
+"""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from muster.model.errors import StoreError
+
+KEPT_BOOTS = 10
+"""Boots remembered for each machine."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS boots (
+    boot TEXT PRIMARY KEY, machine TEXT NOT NULL, node TEXT, kernel_boot TEXT NOT NULL, started REAL NOT NULL,
+    facts TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS boots_by_machine ON boots (machine, started);
+CREATE TABLE IF NOT EXISTS reports (
+    boot TEXT NOT NULL, at REAL NOT NULL, uptime REAL NOT NULL, stage TEXT NOT NULL, status TEXT NOT NULL,
+    message TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS reports_by_boot ON reports (boot);
+"""
+
+
+@dataclass(frozen=True)
+class BootRecord:
+    """One boot of one machine. `started` is Unix time of its hello in seconds."""
+
+    boot: str
+    machine: str
+    node: str | None
+    kernel_boot: str
+    started: float
+    facts: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a node said at a stage. `at`: when we heard it (Unix seconds); `uptime`: the node's own seconds."""
+
+    at: float
+    uptime: float
+    stage: str
+    status: str
+    message: str = ""
+
+
+class Timelines:
+    """Open with a path; may be called from any thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        try:
+            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+            self._connection.executescript(_SCHEMA)
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot be opened: {error}", where=str(path)) from error
+
+    def add_boot(self, record: BootRecord) -> None:
+        """Remember a boot; the machine's oldest ones beyond KEPT_BOOTS go."""
+        with self._lock:
+            self._execute(
+                "INSERT OR REPLACE INTO boots VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    record.boot,
+                    record.machine,
+                    record.node,
+                    record.kernel_boot,
+                    record.started,
+                    json.dumps(record.facts),
+                ),
+            )
+            rows = self._execute(
+                "SELECT boot FROM boots WHERE machine=? ORDER BY started DESC LIMIT -1 OFFSET ?",
+                (record.machine, KEPT_BOOTS),
+            )
+            for (boot,) in rows:
+                self._execute("DELETE FROM reports WHERE boot=?", (boot,))
+                self._execute("DELETE FROM boots WHERE boot=?", (boot,))
+
+    def assign(self, boot: str, node: str | None) -> None:
+        """The machine of this boot is now that node."""
+        with self._lock:
+            self._execute("UPDATE boots SET node=? WHERE boot=?", (node, boot))
+
+    def add_report(self, boot: str, report: Report) -> None:
+        with self._lock:
+            self._execute(
+                "INSERT INTO reports VALUES (?, ?, ?, ?, ?, ?)",
+                (boot, report.at, report.uptime, report.stage, report.status, report.message),
+            )
+
+    def latest_boots(self) -> list[BootRecord]:
+        """The last boot of each machine."""
+        with self._lock:
+            rows = self._execute(
+                "SELECT boot, machine, node, kernel_boot, max(started), facts FROM boots GROUP BY machine"
+            )
+        return [_record(row) for row in rows]
+
+    def boots_of(self, node: str) -> list[BootRecord]:
+        """The boots of one node, newest first."""
+        query = "SELECT boot, machine, node, kernel_boot, started, facts FROM boots WHERE node=? ORDER BY started DESC"
+        with self._lock:
+            return [_record(row) for row in self._execute(query, (node,))]
+
+    def reports(self, boot: str) -> list[Report]:
+        """The reports of one boot in the order of arrival."""
+        query = "SELECT at, uptime, stage, status, message FROM reports WHERE boot=? ORDER BY rowid"
+        with self._lock:
+            rows = self._execute(query, (boot,))
+        return [Report(at, uptime, stage, status, message) for at, uptime, stage, status, message in rows]
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    def _execute(self, query: str, values: tuple[object, ...] = ()) -> list[Any]:
+        try:
+            rows: list[Any] = self._connection.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise StoreError(f"the record of boots cannot be used: {error}") from error
+        return rows
+
+
+def _record(row: Any) -> BootRecord:
+    boot, machine, node, kernel_boot, started, facts = row
+    return BootRecord(boot, machine, node, kernel_boot, started, json.loads(facts))
