@@ -1,0 +1,1 @@
+"""The virtual cluster: a controller and virtual machines in namespaces of their own, as one process tree."""

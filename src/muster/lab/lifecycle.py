@@ -1,0 +1,161 @@
+"""A lab's beginning and end, seen from outside: what `muster lab up` and `muster lab down` do."""
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from muster.host import files, process
+from muster.host.ask import ask, listener
+from muster.lab import folder, plan, register
+from muster.lab.plan import Lab
+from muster.model.errors import MusterError, RequestError, UnreachableError
+
+PROGRAMS = ("unshare", "setsid", "nsenter", "ip", "qemu-system-x86_64")
+READY_TIME = 90.0
+ANSWER_TIME = 20.0
+STOP_TIME = 30.0
+KILL_TIME = 10.0
+POLL = 0.05
+LOG_TAIL = 20
+
+
+@dataclass(frozen=True)
+class Status:
+    """What the root says: `state` is starting, ready, failed or stopping."""
+
+    state: str
+    message: str
+    power: dict[str, str]
+
+
+def up(lab: Lab, *, image: str | None = None, power: bool = True) -> None:
+    """Start the lab, wait until its controller answers, register its nodes and switch all machines on.
+
+    On any failure nothing of the lab is left, and the error ends with its last log lines.
+    """
+    _check_host()
+    plan.check_paths(lab)
+    lock = folder.claim(lab.folder)
+    try:
+        _begin(lab, lock)
+        _wait_until_ready(lab)
+        register.register(lab, image)
+        if power:
+            switch(lab, [machine.name for machine in lab.machines], "on")
+    except BaseException:
+        down(lab.folder)
+        raise
+
+
+def down(place: Path) -> bool:
+    """End the lab in that folder and remove everything of it; False when there was none. Idempotent."""
+    if folder.held(place):
+        _end(place)
+    if not place.exists():
+        return False
+    folder.remove(place)
+    return True
+
+
+def status(lab: Lab) -> Status:
+    """UnreachableError when the lab's root does not answer."""
+    answer = ask(lab.socket, {"verb": "status"}, timeout=ANSWER_TIME)
+    return Status(str(answer["state"]), str(answer["message"]), cast(dict[str, str], answer["power"]))
+
+
+def switch(lab: Lab, nodes: list[str], action: str) -> None:
+    """Power of some machines: on, off, cycle or reset. All are tried; RequestError names the first that failed."""
+    ask(lab.socket, {"verb": "power", "nodes": nodes, "action": action}, timeout=ANSWER_TIME)
+
+
+def inside(lab: Lab, command: list[str]) -> list[str]:
+    """The command that runs `command` inside the lab's namespaces; UnreachableError when the lab is not up."""
+    root = listener(lab.socket, timeout=ANSWER_TIME)
+    return ["nsenter", "--target", str(root), "--net", "--mount", "--pid", "--wd=.", "--", *command]
+
+
+def _check_host() -> None:
+    if os.geteuid() != 0:
+        raise RequestError("a lab makes network namespaces: it needs root", hint="sudo muster lab up")
+    for program in PROGRAMS:
+        process.run(["sh", "-c", 'command -v "$0"', program])
+
+
+def _begin(lab: Lab, lock: int) -> None:
+    """Start the root: detached, holding the folder's lock from its first moment; our own hold ends here."""
+    try:
+        (lab.folder / "nodes").mkdir(mode=0o700)
+        for machine in lab.machines:
+            lab.machine_folder(machine.name).mkdir()
+        if lab.controller is not None:
+            (lab.folder / "controller").mkdir(mode=0o755)
+        files.write_atomic(lab.folder / "lab.json", plan.to_text(lab).encode(), mode=0o600)
+        namespaces = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+        root = [sys.executable, "-m", "muster.lab.root", str(lab.folder), str(lock)]
+        with lab.log.open("wb") as log:
+            process.start(
+                ["setsid", "--fork", *namespaces, *root], stdout=log, stderr=log, pass_fds=(lock,), cwd=Path("/")
+            ).wait()
+    finally:
+        os.close(lock)
+
+
+def _wait_until_ready(lab: Lab) -> None:
+    end = time.monotonic() + READY_TIME
+    while time.monotonic() < end:
+        if not folder.held(lab.folder):
+            raise MusterError(f"the lab ended while starting\n{_tail(lab.log)}", where=str(lab.folder))
+        try:
+            now = status(lab)
+        except UnreachableError:
+            time.sleep(POLL)
+            continue
+        if now.state == "ready":
+            return
+        if now.state == "failed":
+            controller = _tail(lab.folder / "controller.log")
+            raise MusterError(f"the lab did not start: {now.message}\n{controller}", where=str(lab.folder))
+        time.sleep(POLL)
+    raise MusterError(f"not ready within {READY_TIME:g} s\n{_tail(lab.log)}", where=str(lab.folder))
+
+
+def _end(place: Path) -> None:
+    """Ask the root to stop; a root that does not is killed, and the kernel ends the rest."""
+    socket = place / "lab.sock"
+    root = _root(socket, place)
+    if root is None:
+        return
+    with contextlib.suppress(MusterError):
+        ask(socket, {"verb": "stop"}, timeout=ANSWER_TIME)
+        if folder.wait_until_free(place, timeout=STOP_TIME):
+            return
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(root, signal.SIGKILL)
+    if not folder.wait_until_free(place, timeout=KILL_TIME):
+        raise MusterError(f"process {root} does not end", where=str(place))
+
+
+def _root(socket: Path, place: Path) -> int | None:
+    """The root's process id, waited for while it starts; None when it ended meanwhile."""
+    end = time.monotonic() + KILL_TIME
+    while folder.held(place):
+        try:
+            return listener(socket, timeout=ANSWER_TIME)
+        except UnreachableError:
+            if time.monotonic() > end:
+                raise
+        time.sleep(POLL)
+    return None
+
+
+def _tail(log: Path) -> str:
+    try:
+        lines = log.read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return "\n".join(lines[-LOG_TAIL:])

@@ -1,0 +1,93 @@
+"""The QEMU command of one machine: pure, so that a golden file can hold it.
+
+No disk and no screen: a node boots from its network card and speaks on its serial console.
+A BIOS machine uses the card's own iPXE ROM; a UEFI machine has that ROM taken away, so that the
+firmware's own network stack fetches the loader, as on metal. A disk, once there is one, is one more
+group of arguments here.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from muster.lab.plan import Accelerator, Machine
+
+OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
+OVMF_VARIABLES = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
+RETRY_MILLISECONDS = 5000
+
+ACCELERATION: dict[Accelerator, tuple[str, ...]] = {
+    "kvm": ("-accel", "kvm", "-cpu", "host"),
+    "tcg": ("-accel", "tcg,thread=multi", "-cpu", "max"),
+}
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a machine's files lie; each is made by QEMU except `variables`."""
+
+    folder: Path
+    tap: str
+
+    @property
+    def console(self) -> Path:
+        return self.folder / "console.sock"
+
+    @property
+    def console_log(self) -> Path:
+        return self.folder / "console.log"
+
+    @property
+    def qmp(self) -> Path:
+        return self.folder / "qmp.sock"
+
+    @property
+    def variables(self) -> Path:
+        return self.folder / "efi-variables.fd"
+
+
+def arguments(machine: Machine, places: Places, accelerator: Accelerator) -> list[str]:
+    """The whole command, program first."""
+    uefi = machine.firmware == "uefi"
+    return [
+        "qemu-system-x86_64",
+        *("-name", machine.name, "-nodefaults", "-no-user-config"),
+        *("-machine", "q35" if uefi else "q35,graphics=off"),
+        *ACCELERATION[accelerator],
+        *("-smp", str(machine.cpus), "-m", str(machine.memory)),
+        *("-uuid", machine.uuid, "-smbios", f"type=1,manufacturer=Muster,product=lab,serial={machine.serial}"),
+        *("-vga", "none", "-display", "none"),
+        *_sockets(places),
+        *(_uefi(places) if uefi else _bios()),
+        *("-netdev", f"tap,id=net0,ifname={places.tap},script=no,downscript=no"),
+        *("-device", f"{machine.nic},netdev=net0,mac={machine.mac},bootindex=0{',romfile=' if uefi else ''}"),
+        *("-device", "virtio-rng-pci"),
+    ]
+
+
+def _sockets(places: Places) -> list[str]:
+    """Console: a socket, and all of its output in a file also while nobody is attached. QMP: power."""
+    console = f"path={_escaped(places.console)},server=on,wait=off,logfile={_escaped(places.console_log)},logappend=on"
+    return [
+        *("-chardev", f"socket,id=console,{console}", "-serial", "chardev:console"),
+        *("-chardev", f"socket,id=qmp,path={_escaped(places.qmp)},server=on,wait=off"),
+        *("-mon", "chardev=qmp,mode=control"),
+    ]
+
+
+def _bios() -> list[str]:
+    """SeaBIOS; graphics=off above makes it and iPXE speak on the serial port. It tries again for ever."""
+    return ["-boot", f"order=n,reboot-timeout={RETRY_MILLISECONDS}"]
+
+
+def _uefi(places: Places) -> list[str]:
+    """edk2 with variables of its own; without IPv6 PXE it does not wait a minute for that first."""
+    return [
+        *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={OVMF_CODE}"),
+        *("-drive", f"if=pflash,unit=1,format=raw,file={_escaped(places.variables)}"),
+        *("-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=n"),
+    ]
+
+
+def _escaped(path: Path) -> str:
+    """A comma inside a value is written twice (qemu(1))."""
+    return str(path).replace(",", ",,")
