@@ -1,0 +1,101 @@
+"""The folders of a controller with their owners, made at every start; existing content is left alone.
+
+Folders that root writes into are root's, also below those that the services' user may write to: those are
+sticky, so that this user can neither replace nor redirect what root made there.
+"""
+
+import os
+import pwd
+import secrets
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from muster.host import files
+from muster.host.paths import Paths
+from muster.model.errors import MusterError, RequestError
+
+TOKEN_KEY = "token-key"
+TOKEN_KEY_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user id with its own group id, in numbers."""
+
+    uid: int
+    gid: int
+
+
+def account(user: str) -> Account:
+    """The ids of a user name, or of a numeric id, which needs no passwd entry (its group is then its own number)."""
+    try:
+        entry = pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
+    except KeyError as error:
+        if user.isdigit():
+            return Account(int(user), int(user))
+        raise RequestError(f"no user {user!r} on this machine", hint="muster init makes it") from error
+    return Account(entry.pw_uid, entry.pw_gid)
+
+
+def prepare(paths: Paths, user: str) -> Account:
+    """Make all folders of `paths` for `user`. Run as root. Raises RequestError where that user could not reach them."""
+    owner = account(user)
+    root = Account(0, 0)
+    shared = Account(0, owner.gid)
+    for parent in (paths.state.parent, paths.run.parent, paths.cache.parent, paths.etc.parent):
+        parent.mkdir(parents=True, exist_ok=True)
+    for path, mode, who in (
+        (paths.etc, 0o755, root),
+        (paths.run, 0o1775, shared),
+        (paths.nginx, 0o750, owner),
+        (paths.state, 0o1775, shared),
+        (paths.blobs, 0o755, owner),
+        (paths.blobs / "sha256", 0o755, owner),
+        (paths.images, 0o755, root),
+        (paths.secrets, 0o700, owner),
+        (paths.tftp, 0o755, root),
+        (paths.dnsmasq, 0o755, owner),
+        (paths.cache, 0o755, root),
+    ):
+        _folder(path, mode, who)
+    _reachable(paths.state, owner)
+    _reachable(paths.run, owner)
+    return owner
+
+
+def token_key(paths: Paths, owner: Account) -> bool:
+    """Draw the key that node tokens are made with, unless it is there; True when drawn."""
+    path = paths.secrets / TOKEN_KEY
+    if path.exists():
+        return False
+    with files.aside(path, mode=0o600) as file:
+        os.fchown(file.fileno(), owner.uid, owner.gid)
+        file.write(secrets.token_bytes(TOKEN_KEY_BYTES))
+    return True
+
+
+def _folder(path: Path, mode: int, owner: Account) -> None:
+    path.mkdir(exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise MusterError(f"a folder of our own is wanted here: {error.strerror}", where=str(path)) from error
+    try:
+        os.fchown(descriptor, owner.uid, owner.gid)
+        os.fchmod(descriptor, mode)
+    finally:
+        os.close(descriptor)
+
+
+def _reachable(path: Path, owner: Account) -> None:
+    for folder in path.parents:
+        found = folder.stat()
+        mine = found.st_uid == owner.uid and found.st_mode & stat.S_IXUSR
+        grouped = found.st_gid == owner.gid and found.st_mode & stat.S_IXGRP
+        if not (mine or grouped or found.st_mode & stat.S_IXOTH):
+            raise RequestError(
+                f"user id {owner.uid} cannot pass through this folder to {path}",
+                where=str(folder),
+                hint="choose another --prefix, or chmod o+x",
+            )
