@@ -1,4 +1,4 @@
-"""Every shipped overlay has cases beside it: `tests/CASE/context.yaml` gives `expected.txt` and the files in `expected/`.
+"""Every shipped overlay has cases beside it: `tests/CASE/context.yaml` gives `expected.txt` and `expected/`.
 
 `pytest tests/overlays --update-golden` writes them anew; the diff is for a person to read.
 """

@@ -8,7 +8,7 @@ whose condition is true. Paths made by a `target` come back as they were written
 
 import re
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import FrameType, TracebackType
@@ -132,13 +132,13 @@ class Job:
         with Watch(entry["overlay"], entry["file"], entry.get("line", 0)):
             return number, path, self._bounded(self._template(entry, entry["template"]).generate(variables))
 
-    def _bounded(self, chunks: Iterator[str]) -> str:
+    def _bounded(self, chunks: Generator[str, None, None]) -> str:
         kept: list[str] = []
         room = min(MOST_OUTPUT, self.left)
         for chunk in chunks:
             room -= len(chunk.encode())
             if room < 0:
-                raise OverrunError(f"writes more than {MOST_OUTPUT >> 20} MiB")
+                chunks.throw(OverrunError(f"writes more than {MOST_OUTPUT >> 20} MiB"))
             kept.append(chunk)
         self.left = self.left - min(MOST_OUTPUT, self.left) + room
         return "".join(kept)
