@@ -1,0 +1,187 @@
+# shellcheck shell=dash
+# A blob: fetched from any of several servers, continued where it broke off, hashed while it arrives.
+# Checked in this order, each with its own words: status, kind, length, hash. Resumption is a plain
+# Range request; never If-Range.
+
+BLOB_TICK=0.5          # seconds between two looks at a download
+BLOB_SILENCE=30        # seconds without a byte after which a server is given up
+BLOB_REPORT=200        # centiseconds between two progress reports, at least
+
+# blob_fetch FILE SIZE URL...: one round over the servers. Succeeds when FILE has SIZE bytes.
+# Each failure is told and reported; $blob_error is the last.
+blob_fetch() {
+    blob_file=$1 blob_size=$2
+    shift 2
+    [ -e "$blob_file" ] || : >"$blob_file"
+    blob_follow
+    for blob_url; do
+        while blob_have=$(stat -c %s "$blob_file") && [ "$blob_have" -lt "$blob_size" ]; do
+            blob_try && continue
+            blob_told
+            blob_grown || break
+            pause 1 3
+        done
+        [ "$blob_have" != "$blob_size" ] || return 0
+    done
+    return 1
+}
+
+blob_told() {
+    say "$blob_error"
+    report download failed '' "$blob_error"
+}
+
+# blob_grown: did the last try bring bytes that can be kept? Then the same server is worth another.
+blob_grown() {
+    [ "$(stat -c %s "$blob_file")" -gt "$blob_have" ]
+}
+
+# blob_follow: hash the file from its start. The position of descriptor 7 is shared with each `cat`,
+# so that the next one goes on where the last one ended, and /proc knows how far that is.
+blob_follow() {
+    blob_unfollow
+    mkfifo -m 600 "$run/hash" "$run/wget" 2>/dev/null || :
+    sha256sum <"$run/hash" >"$run/sum" &
+    blob_hash_pid=$!
+    exec 6>"$run/hash" 7<"$blob_file"
+    blob_position=0
+}
+
+blob_unfollow() {
+    [ -n "${blob_hash_pid:-}" ] || return 0
+    exec 6>&- 7<&-
+    wait "$blob_hash_pid"
+    blob_hash_pid=''
+}
+
+# blob_again: throw away what came.
+blob_again() {
+    blob_unfollow
+    : >"$blob_file"
+    blob_follow
+}
+
+# blob_try: one request. Succeeds when the connection ended with all bytes there.
+blob_try() {
+    blob_error='' blob_status='' blob_shown=${blob_shown:-0} blob_reported=${blob_reported:-0}
+    # stdout of wget is never used; its stderr carries headers and complaints
+    wget -q -c -S -O "$blob_file" "$blob_url" 2>"$run/wget" 6>&- &
+    blob_pid=$!
+    exec 4<"$run/wget"
+    blob_watch
+    blob_watched=$?
+    exec 4<&-
+    kill "$blob_pid" 2>/dev/null
+    wait "$blob_pid" 2>/dev/null
+    [ "$blob_watched" = 0 ] || {
+        [ "$blob_watched" != 2 ] || blob_again
+        return 1
+    }
+    blob_verdict
+}
+
+# blob_watch: read what wget says until it ends. 1: give up this try; 2: and throw away what came.
+blob_watch() {
+    read_uptime
+    blob_alive=$centiseconds
+    while :; do
+        blob_since=$centiseconds blob_line=''
+        if IFS= read -r -t $BLOB_TICK blob_line <&4; then
+            blob_header "${blob_line%"$CR"}" || return
+            continue
+        fi
+        read_uptime
+        blob_progress
+        # a pipe that answers before its time has no writer any more: wget has ended
+        [ $((centiseconds - blob_since)) -ge 40 ] || return 0
+        [ $((centiseconds - blob_alive)) -lt $((BLOB_SILENCE * 100)) ] || {
+            blob_error="$blob_url: no byte for $BLOB_SILENCE s, at $blob_position of $blob_size bytes"
+            return 1
+        }
+    done
+}
+
+# blob_header LINE: a header that wget -S shows, or a complaint.
+blob_header() {
+    case $1 in
+    '  HTTP/'*) blob_status=${1#  HTTP/* } ;;
+    '  '[Cc]ontent-[Tt]ype:*text/html*)
+        case $blob_status in 2*) ;; *) return 0 ;; esac
+        blob_error="$blob_url: answered with a web page (text/html), not with the blob: is a proxy or portal in between?"
+        return 2
+        ;;
+    '  '[Cc]ontent-[Ll]ength:*)
+        case $blob_status in 200*) ;; *) return 0 ;; esac
+        blob_length "${1##*: }" || return
+        ;;
+    '  '[Cc]ontent-[Rr]ange:*/[0-9]*) blob_length "${1##*/}" || return ;;
+    'wget: server returned error: '*) blob_error="$blob_url: the server answered ${1#*: HTTP/* }" ;;
+    "wget: can't connect"*) blob_error="$blob_url: cannot connect: ${1##*: }" ;;
+    'wget: bad address'*) blob_error="$blob_url: cannot find the address of its server" ;;
+    'wget: '*) blob_error="$blob_url: ${1#wget: }" ;;
+    esac
+    return 0
+}
+
+# blob_length BYTES: what the server says it has in all.
+blob_length() {
+    [ "$1" != "$blob_size" ] || return 0
+    if [ "$1" -lt "$blob_size" ]; then
+        blob_error="$blob_url: truncated on the server: it has $1 of $blob_size bytes"
+    else
+        blob_error="$blob_url: too long on the server: it has $1 bytes, $blob_size were promised"
+    fi
+    return 2
+}
+
+# blob_verdict: wget has ended; say how.
+blob_verdict() {
+    blob_now=$(stat -c %s "$blob_file")
+    [ "$blob_now" != "$blob_size" ] || return 0
+    if [ "$blob_now" -gt "$blob_size" ]; then
+        blob_error="$blob_url: too long: $blob_now bytes came, $blob_size were promised"
+    elif [ "$(head -c 1 "$blob_file")" = '<' ]; then
+        blob_error="$blob_url: answered with a web page, not with the blob: is a proxy or portal in between?"
+    else
+        case $blob_error in
+        '' | *': connection closed'* | *': error getting response'*)
+            case $blob_status in
+            2*) blob_error="$blob_url: the connection broke at $blob_now of $blob_size bytes" ;;
+            *) blob_error="$blob_url: the server closed the connection without an answer" ;;
+            esac
+            ;;
+        esac
+        return 1
+    fi
+    blob_again
+    return 1
+}
+
+# blob_progress: hash what is new; tell and report how much that is.
+blob_progress() {
+    blob_before=$blob_position
+    cat <&7 >&6
+    read -r _ blob_position </proc/self/fdinfo/7
+    [ "$blob_position" = "$blob_before" ] || blob_alive=$centiseconds
+    blob_percent=$((blob_position * 100 / blob_size))
+    [ $((centiseconds - blob_reported)) -ge $BLOB_REPORT ] && [ "$blob_percent" != "$blob_shown" ] || return 0
+    [ $((blob_percent / 10)) = $((blob_shown / 10)) ] || say "download: $blob_percent % of $((blob_size >> 20)) MiB"
+    blob_shown=$blob_percent blob_reported=$centiseconds
+    report download progress "$blob_percent"
+}
+
+# blob_verify FILE SHA256: the bytes are what the plan promised. On failure $blob_error says so, and the
+# file is emptied. The hash made on the way is enough to accept; only the file itself is enough to refuse.
+blob_verify() {
+    blob_file=$1 blob_sum=''
+    if [ -n "${blob_hash_pid:-}" ]; then
+        cat <&7 >&6
+        blob_unfollow
+        read -r blob_sum _ <"$run/sum"
+    fi
+    [ "$blob_sum" = "$2" ] || blob_sum=$(sha256sum "$1") blob_sum=${blob_sum%% *}
+    [ "$blob_sum" != "$2" ] || return 0
+    : >"$1"
+    blob_error="the bytes are damaged: their sha256 is $blob_sum, the plan promised $2"
+    return 1
+}

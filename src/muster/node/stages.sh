@@ -1,0 +1,283 @@
+# shellcheck shell=dash
+# The stages of one boot (the list is model/stages.py), each one try: it succeeds, or says why in
+# $stage_error.
+
+stage_modules() {
+    modules_load 'loop squashfs overlay'
+}
+
+# The network is tried for ever: without it there is nobody to ask.
+stage_network() {
+    until net_up; do
+        net_clear 2>/dev/null
+        say 'network: trying again'
+        modules_load
+        pause 2 10
+    done
+}
+
+# Hello is said for ever, too. Its answer is a plan.
+stage_hello() {
+    facts_write "$run/hello"
+    until hello; do
+        say "hello: $hello_error; trying again"
+        pause 2 10
+    done
+}
+
+hello() {
+    [ -n "$server" ] || {
+        hello_error='the kernel argument muster.server= is missing'
+        return 1
+    }
+    hello_body=$(cat "$run/hello")$NEWLINE
+    http_token=''
+    http_call POST "$server/node/1/hello" 15 "$hello_body" || {
+        hello_error=$http_error
+        return 1
+    }
+    plan_take || {
+        hello_error=$plan_error
+        return 1
+    }
+    plan_addresses
+    plan_fresh=1
+}
+
+plan_addresses() {
+    plan_value url.report && url_report=$value
+    plan_value url.plan && url_plan=$value
+}
+
+# plan_ask SECONDS: the plan again, at once or when it changes; a token that is no longer good means hello.
+plan_ask() {
+    plan_value digest
+    case $url_plan in *\?*) plan_query="&after=$value&wait=$1" ;; *) plan_query="?after=$value&wait=$1" ;; esac
+    [ "$1" != 0 ] || plan_query=''
+    if http_call GET "$url_plan$plan_query" $(($1 + 20)) ''; then
+        plan_take || {
+            stage_error=$plan_error
+            return 1
+        }
+        plan_addresses
+        return 0
+    fi
+    stage_error="plan: $http_error"
+    [ "$http_status" = 403 ] || return 1
+    hello || {
+        stage_error="hello: $hello_error"
+        return 1
+    }
+}
+
+# What the controller wants: to run an image, to wait, or to start anew.
+stage_plan() {
+    [ -n "$plan_fresh" ] || plan_ask 0 || return
+    plan_fresh=''
+    clock_set
+    plan_value action
+    while [ "$value" = wait ]; do
+        wait_for_plan || return
+        plan_value action
+    done
+    case $value in
+    run) plan_usable ;;
+    reboot) start_anew ;;
+    *)
+        stage_error="plan: this node's software does not know the action '$value'"
+        return 1
+        ;;
+    esac
+}
+
+plan_usable() {
+    plan_value mode
+    mode=$value
+    case $mode in *[!a-z]* | '') mode=unknown ;; esac
+    [ -e "$lib/root-$mode.sh" ] || {
+        stage_error="plan: this node's software does not know the root mode '$value'"
+        return 1
+    }
+    # shellcheck source=src/muster/node/root-ram.sh
+    . "$lib/root-$mode.sh"
+    for plan_key in root overlay; do
+        plan_number $plan_key.size && plan_digest $plan_key.sha256 || {
+            stage_error="plan: size or sha256 of $plan_key is missing or malformed"
+            return 1
+        }
+    done
+    names='' plan_each interface plan_name
+    saved=$IFS
+    IFS=$NEWLINE
+    # shellcheck disable=SC2086
+    set -- $names
+    IFS=$saved
+    net_rename "$@"
+    plan_value node && say "this is node $value" || :
+}
+
+plan_name() {
+    names=$names$1$NEWLINE
+}
+
+# wait_for_plan: tell the reason and who this is, once for each plan; then the long poll.
+wait_for_plan() {
+    plan_value digest
+    if [ "$value" != "${waited:-}" ]; then
+        waited=$value
+        plan_value reason
+        wait_reason=$value
+        say "waiting: $wait_reason"
+        say "this machine: MAC $net_mac, address $net_address, $(machine_words)"
+        report wait start '' "$wait_reason"
+        console_offer
+        modules_load
+    fi
+    read_uptime
+    wait_since=$centiseconds
+    plan_ask 50 || return
+    plan_fresh=''
+    # an answer that came at once must not make this loop a busy one
+    read_uptime
+    [ $((centiseconds - wait_since)) -ge 300 ] || nap 2
+    console_hold
+}
+
+machine_words() {
+    for word in sys_vendor product_name product_serial; do
+        [ -r /sys/class/dmi/id/$word ] || continue
+        IFS= read -r words 2>/dev/null </sys/class/dmi/id/$word && printf '%s ' "$words"
+    done
+}
+
+start_anew() {
+    plan_value reason
+    say "starting anew: $value"
+    report plan 'done' '' "reboot: $value"
+    report_finish
+    pause 1 3
+    reboot -f
+}
+
+# clock_set: certificates, logs and file times want the controller's clock, to ten seconds.
+clock_set() {
+    plan_number now || return 0
+    clock_off=$((value - EPOCHSECONDS))
+    [ "${clock_off#-}" -le 10 ] || date -s "@$value" >/dev/null
+}
+
+# One round over the servers of the image; the round starts one server later each time.
+stage_download() {
+    plan_number root.size
+    root_size=$value
+    plan_digest root.sha256
+    [ "$value" != "${root_held:-}" ] || return 0
+    [ "$value" = "${root_wanted:-}" ] || blob_drop
+    root_wanted=$value
+    root_room "$root_size" || {
+        stage_error="download: $root_error"
+        return 1
+    }
+    report download start
+    servers_in_turn
+    saved=$IFS
+    IFS=$NEWLINE
+    # shellcheck disable=SC2086
+    set -- $servers
+    IFS=$saved
+    blob_error='the plan names no server for the image'
+    blob_fetch "$root_file" "$root_size" "$@" || {
+        stage_error="download: no server gave the image: $blob_error"
+        return 1
+    }
+}
+
+# blob_drop: another image is wanted than the one that came or was coming.
+blob_drop() {
+    blob_unfollow
+    root_held=''
+    rm -f "$run/ram/root.squashfs"
+}
+
+servers_in_turn() {
+    servers='' last_servers='' server_number=0
+    plan_each root.url server_count
+    server_total=$server_number server_number=0
+    plan_each root.url server_place
+    servers=$servers$last_servers
+}
+
+server_count() {
+    server_number=$((server_number + 1))
+}
+
+server_place() {
+    if [ "$server_number" -lt $((failures % server_total)) ]; then
+        last_servers=$last_servers$1$NEWLINE
+    else
+        servers=$servers$1$NEWLINE
+    fi
+    server_number=$((server_number + 1))
+}
+
+stage_verify() {
+    [ "$root_wanted" != "${root_held:-}" ] || return 0
+    blob_verify "$root_file" "$root_wanted" || {
+        stage_error="verify: $blob_error"
+        return 1
+    }
+    root_held=$root_wanted
+}
+
+stage_root() {
+    root_prepare && root_switch || {
+        stage_error="root: $root_error"
+        return 1
+    }
+}
+
+# The overlay is fetched for ever, except when the plan it belongs to is out of date.
+stage_overlay() {
+    until overlay_fetch "$run/overlay.tar.gz"; do
+        [ "$http_status" != 409 ] || {
+            stage_error='overlay: it changed since the plan was made'
+            return 1
+        }
+        say "$overlay_error; trying again"
+        report overlay failed '' "$overlay_error"
+        pause 2 10
+        [ "$http_status" != 403 ] || {
+            stage_error=$overlay_error
+            return 1
+        }
+    done
+    overlay_lay "$run/overlay.tar.gz" || {
+        stage_error=$overlay_error
+        return 1
+    }
+    rm -f "$run/overlay.tar.gz"
+}
+
+# What stays for the agent; then everything else of ours is given back to the machine.
+stage_handover() {
+    plan_value init || value=/sbin/init
+    new_init=$value
+    new_kind=$(chroot "$newroot" "$run/bin/busybox" readlink -f "$new_init") && new_real=$new_kind &&
+        chroot "$newroot" "$run/bin/busybox" test -x "$new_real" || {
+        stage_error="handover: the image has no program $new_init"
+        return 1
+    }
+    (umask 077 && printf '%s\n' "$plan_text" >"$run/plan")
+    printf '%s\n' "$server" >"$run/server"
+}
+
+# leave: the last acts here. Once /dev and /proc are gone, nothing may be redirected or measured.
+leave() {
+    report_finish
+    console_hold
+    console_close
+    for place in /dev /proc /sys; do
+        mount -o move $place "$newroot$place" || say "handover: $place cannot be moved into the new root"
+        say_kernel=''
+    done
+}
