@@ -63,6 +63,7 @@ def up(
         cpus=cpus,
     )
     controller = plan.muster_controller(folder / "controller")
+    lifecycle.check_host()
     planned = plan.Lab(name, folder, accelerator.choose(), machines, controller)
     lifecycle.up(planned, image=image, power=not no_power)
     click.echo(f"lab {name} is up: {len(machines)} machines ({planned.accelerator})")

@@ -17,6 +17,8 @@ from muster.lab.plan import Lab
 ESCAPE = b"\x1d"
 RETRY = 0.5
 CHUNK = 4096
+SHOWN_BEFORE = 2000
+"""How many bytes of the past an attached console begins with."""
 
 
 def attach(lab: Lab, name: str) -> None:
@@ -24,10 +26,14 @@ def attach(lab: Lab, name: str) -> None:
     folder = lab.machine_folder(lab.machine(name).name)
     with files.locked(folder / "console.lock", holder="another console"), _raw(sys.stdin.fileno()):
         _tell(f"console of {name}; end with Ctrl-]")
+        log = lab.console_log(name)
+        seen = max(0, _size(log) - SHOWN_BEFORE)
         while (line := _waited_for(lab.console(name), name)) is not None:
             with line:
+                _write(_between(log, seen, _size(log)))
                 if not _carry(line):
                     break
+            seen = _size(log)
             _tell(f"{name} was switched off")
 
 
@@ -79,6 +85,19 @@ def _carry(line: socket.socket) -> bool:
                 line.sendall(before)
             if escape or not typed:
                 return False
+
+
+def _size(log: Path) -> int:
+    return log.stat().st_size if log.exists() else 0
+
+
+def _between(log: Path, start: int, end: int) -> bytes:
+    """What the machine said before we were attached; some bytes around that moment may come twice."""
+    if end <= start:
+        return b""
+    with log.open("rb") as file:
+        file.seek(start)
+        return file.read(end - start)
 
 
 def _write(data: bytes) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import sys
 import time
@@ -13,9 +14,11 @@ from muster.host import files, process
 from muster.host.ask import ask, listener
 from muster.lab import folder, plan, register
 from muster.lab.plan import Lab
+from muster.lab.qemu import OVMF_CODE, OVMF_VARIABLES
 from muster.model.errors import MusterError, RequestError, UnreachableError
 
 PROGRAMS = ("unshare", "setsid", "nsenter", "ip", "qemu-system-x86_64")
+PACKAGES = "util-linux iproute2 qemu-system-x86 ovmf ipxe-qemu"
 READY_TIME = 90.0
 ANSWER_TIME = 20.0
 STOP_TIME = 30.0
@@ -33,12 +36,22 @@ class Status:
     power: dict[str, str]
 
 
+def check_host() -> None:
+    """RequestError when this machine or this user cannot have a lab; ask before anything else."""
+    if os.geteuid() != 0:
+        raise RequestError("a lab makes network namespaces: it needs root", hint="sudo muster lab up")
+    programs = [program for program in PROGRAMS if shutil.which(program) is None]
+    missing = [*programs, *(str(file) for file in (OVMF_CODE, OVMF_VARIABLES) if not file.exists())]
+    if missing:
+        raise RequestError(f"missing: {', '.join(missing)}", hint=f"apt install {PACKAGES}")
+
+
 def up(lab: Lab, *, image: str | None = None, power: bool = True) -> None:
     """Start the lab, wait until its controller answers, register its nodes and switch all machines on.
 
     On any failure nothing of the lab is left, and the error ends with its last log lines.
     """
-    _check_host()
+    check_host()
     plan.check_paths(lab)
     lock = folder.claim(lab.folder)
     try:
@@ -77,13 +90,6 @@ def inside(lab: Lab, command: list[str]) -> list[str]:
     """The command that runs `command` inside the lab's namespaces; UnreachableError when the lab is not up."""
     root = listener(lab.socket, timeout=ANSWER_TIME)
     return ["nsenter", "--target", str(root), "--net", "--mount", "--pid", "--wd=.", "--", *command]
-
-
-def _check_host() -> None:
-    if os.geteuid() != 0:
-        raise RequestError("a lab makes network namespaces: it needs root", hint="sudo muster lab up")
-    for program in PROGRAMS:
-        process.run(["sh", "-c", 'command -v "$0"', program])
 
 
 def _begin(lab: Lab, lock: int) -> None:

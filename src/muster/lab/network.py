@@ -24,7 +24,7 @@ def commands(machines: tuple[Machine, ...]) -> list[list[str]]:
     ]
     for machine in machines:
         tap = tap_of(machine)
-        steps += [f"tuntap add {tap} mode tap", f"link set {tap} master {BRIDGE} up"]
+        steps += [f"tuntap add {tap} mode tap", f"link set {tap} master {BRIDGE} addrgenmode none up"]
     return [["ip", *step.split()] for step in steps]
 
 

@@ -50,7 +50,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Controller:
-    """The controller's commands, as data: `prepare` runs to its end, then `serve` stays and `socket` takes connections."""
+    """The controller's commands, as data: `prepare` runs to its end, then `serve` stays and `socket` answers."""
 
     prepare: tuple[str, ...]
     serve: tuple[str, ...]
