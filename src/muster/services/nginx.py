@@ -95,11 +95,8 @@ http {{
     # Tricks are judged on the path as it was sent: a query may hold what it likes.
     map $request_uri $odd_path {{
         default 1;
-        "~^/[A-Za-z0-9._/@:=,+~-]*(\\?|$)" 0;
-    }}
-    map $request_uri $dotted_path {{
-        default 0;
         "~^[^?]*(//|/\\.)" 1;
+        "~^/[A-Za-z0-9._/@:=,+~-]*(\\?|$)" 0;
     }}
     map $status $why {{
         default "request refused";
@@ -130,13 +127,11 @@ def _server(listens: str, app_port: int, key: str, folders: NginxFolders) -> str
 {listens}
         merge_slashes off;
         error_page 400 403 404 405 408 413 414 416 494 500 /error/refused;
-        error_page 502 503 504 /error/away;
-
-        if ($odd_path) {{ return 400; }}
-        if ($dotted_path) {{ return 400; }}
+        error_page 502 503 504 =503 /error/away;
 
         # The name is the content: the tag never changes and a range may be resumed against it.
         location ~ "^/blobs/sha256/(?<sha256>[0-9a-f]{{64}})$" {{
+            if ($odd_path) {{ return 400; }}
             limit_except GET {{ deny all; }}
             alias {folders.blobs}/sha256/$sha256;
             etag off;
@@ -146,14 +141,17 @@ def _server(listens: str, app_port: int, key: str, folders: NginxFolders) -> str
 
         # The loaders that TFTP has too, for UEFI HTTP boot.
         location ~ "^/boot/files/(?<loader>[A-Za-z0-9_-][A-Za-z0-9._-]*)$" {{
+            if ($odd_path) {{ return 400; }}
             limit_except GET {{ deny all; }}
             alias {folders.tftp}/$loader;
         }}
 
         location /node/ {{
+            if ($odd_path) {{ return 400; }}
             proxy_pass http://app;
         }}
         location /boot/1/ {{
+            if ($odd_path) {{ return 400; }}
             proxy_pass http://app;
         }}
         location / {{
