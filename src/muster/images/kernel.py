@@ -2,7 +2,7 @@
 
 import re
 from functools import cmp_to_key
-from itertools import zip_longest
+from itertools import takewhile, zip_longest
 
 from muster.images.tree import Tree
 from muster.model.errors import RequestError
@@ -72,8 +72,8 @@ def _rank(character: str) -> int:
 
 def _number(release: str) -> str:
     """The release without its flavour: 6.1.0-50 of 6.1.0-50-cloud-amd64."""
-    match = re.match(r"[0-9.]+([-+~][A-Za-z]*[0-9][0-9.]*)*", release)
-    return match.group() if match else release
+    first, *rest = release.split("-")
+    return "-".join([first, *takewhile(lambda part: part[:1].isdigit() or part.startswith("rc"), rest)])
 
 
 def _list(releases: list[str] | dict[str, str]) -> str:

@@ -4,6 +4,7 @@ import os
 import re
 import tempfile
 from pathlib import Path
+from typing import IO
 
 from muster.host import process
 from muster.images.progress import Progress
@@ -34,15 +35,15 @@ def bootstrap(recipe: Recipe, sources: tuple[Source, ...], epoch: int, target: P
     if os.geteuid() != 0:
         raise RequestError("building an image needs root", hint="sudo muster image build ...")
     architecture = ARCHITECTURES[recipe.architecture]
-    with tempfile.NamedTemporaryFile("w", prefix="muster-sources-") as lines, tempfile.NamedTemporaryFile("w") as apt:
-        lines.writelines(f"{source.line(architecture)}\n" for source in sources)
-        apt.write(settings())
-        lines.flush()
+    with tempfile.TemporaryFile() as lines, tempfile.NamedTemporaryFile() as apt:
+        lines.write("".join(f"{source.line(architecture)}\n" for source in sources).encode())
+        lines.seek(0)
+        apt.write(settings().encode())
         apt.flush()
         argv = ["mmdebstrap", "--mode=root", "--variant=essential", f"--architectures={architecture}"]
         argv += [f"--include={','.join(_packages(recipe))}", f"--hook-dir={HOOKS}", f"--aptopt={apt.name}"]
         argv += [f"--dpkgopt={option}" for option in DPKG_OPTIONS]
-        _follow([*_container(), *argv, recipe.source.suite, str(target), lines.name], epoch, progress)
+        _follow([*_container(), *argv, recipe.source.suite, str(target), "-"], lines, epoch, progress)
     for path in OURS:
         Tree(target).remove(path)
 
@@ -59,11 +60,11 @@ def _container() -> list[str]:
     return ["setpriv", "--pdeathsig", "KILL", *(CONTAINED if may else [])]
 
 
-def _follow(argv: list[str], epoch: int, progress: Progress) -> None:
+def _follow(argv: list[str], sources: IO[bytes], epoch: int, progress: Progress) -> None:
     """Run mmdebstrap, each of its steps a progress line; CommandError carries the end of what it said."""
     reading, writing = os.pipe()
     env = {"SOURCE_DATE_EPOCH": str(epoch), "LC_ALL": "C.UTF-8", "TMPDIR": tempfile.gettempdir()}
-    child = process.start(argv, stdout=writing, stderr=writing, env=env)
+    child = process.start(argv, stdin=sources, stdout=writing, stderr=writing, env=env)
     os.close(writing)
     said: list[str] = []
     done = 0
