@@ -19,7 +19,7 @@ from muster.model.errors import MusterError, RequestError, UnreachableError
 
 PROGRAMS = ("unshare", "setsid", "nsenter", "ip", "qemu-system-x86_64")
 PACKAGES = "util-linux iproute2 qemu-system-x86 ovmf ipxe-qemu"
-READY_TIME = 90.0
+READY_TIME = 60.0
 ANSWER_TIME = 20.0
 STOP_TIME = 30.0
 KILL_TIME = 10.0
@@ -115,19 +115,22 @@ def _wait_until_ready(lab: Lab) -> None:
     end = time.monotonic() + READY_TIME
     while time.monotonic() < end:
         if not folder.held(lab.folder):
-            raise MusterError(f"the lab ended while starting\n{_tail(lab.log)}", where=str(lab.folder))
+            raise _not_started(lab, "its root ended")
         try:
             now = status(lab)
         except UnreachableError:
-            time.sleep(POLL)
-            continue
+            now = Status("starting", "", {})
         if now.state == "ready":
             return
         if now.state == "failed":
-            controller = _tail(lab.folder / "controller.log")
-            raise MusterError(f"the lab did not start: {now.message}\n{controller}", where=str(lab.folder))
+            raise _not_started(lab, now.message)
         time.sleep(POLL)
-    raise MusterError(f"not ready within {READY_TIME:g} s\n{_tail(lab.log)}", where=str(lab.folder))
+    raise _not_started(lab, f"the controller does not answer within {READY_TIME:g} s")
+
+
+def _not_started(lab: Lab, why: str) -> MusterError:
+    said = [line for log in (lab.log, lab.folder / "controller.log") for line in _tail(log)]
+    return MusterError("\n".join([f"the lab did not start: {why}", *said]), where=str(lab.folder))
 
 
 def _end(place: Path) -> None:
@@ -159,9 +162,8 @@ def _root(socket: Path, place: Path) -> int | None:
     return None
 
 
-def _tail(log: Path) -> str:
+def _tail(log: Path) -> list[str]:
     try:
-        lines = log.read_text(errors="replace").splitlines()
+        return log.read_text(errors="replace").splitlines()[-LOG_TAIL:]
     except OSError:
-        return ""
-    return "\n".join(lines[-LOG_TAIL:])
+        return []

@@ -143,8 +143,8 @@ def muster_controller(prefix: Path) -> Controller:
     muster = (sys.executable, "-m", "muster.cli.main")
     listen, user = f"{CONTROLLER}:{PORT}", str(CONTROLLER_USER)
     return Controller(
-        prepare=(*muster, "--prefix", str(prefix), "init", "--listen", listen, "--user", user),
-        serve=(*muster, "--prefix", str(prefix), "serve"),
+        prepare=(*muster, "init", "--prefix", str(prefix), "--listen", listen, "--user", user),
+        serve=(*muster, "serve", "--prefix", str(prefix)),
         socket=str(prefix / "run/muster/api.sock"),
     )
 

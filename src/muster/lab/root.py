@@ -5,6 +5,7 @@ answers on DIR/lab.sock. The kernel ends everything of the lab when this process
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -161,11 +162,12 @@ async def run(lab: Lab) -> None:
 def reap(root: Root) -> None:
     """Take in every orphan that ended; our own children are left to their handles."""
     own = {handle.pid: handle for handle in root.handles()}
-    while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
-        if ended.si_pid in own:
-            own[ended.si_pid].poll()
-        else:
-            os.waitpid(ended.si_pid, 0)
+    with contextlib.suppress(ChildProcessError):
+        while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
+            if ended.si_pid in own:
+                own[ended.si_pid].poll()
+            else:
+                os.waitpid(ended.si_pid, 0)
 
 
 def _virtual(lab: Lab, machine: plan.Machine) -> VirtualMachine:
