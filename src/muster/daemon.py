@@ -1,15 +1,19 @@
 """The composition root: builds the app from a prefix and runs it. The supervisor starts this module as `app`."""
 
+import argparse
 import asyncio
 import contextlib
+import hashlib
+import json
 import logging
 import os
 import secrets
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
@@ -22,7 +26,7 @@ from muster.controller import dhcp
 from muster.controller.boots import Boots
 from muster.controller.context import Context
 from muster.host.clock import Clock, SystemClock
-from muster.host.files import write_atomic
+from muster.host.files import sha256_file, write_atomic
 from muster.host.paths import Paths
 from muster.images import initramfs
 from muster.model.errors import MusterError, StoreError
@@ -104,9 +108,9 @@ async def serve(daemon: Daemon, key: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """`python -m muster.daemon PREFIX`: run the app with the key and the control channel from the environment."""
-    prefix = (arguments if arguments is not None else sys.argv[1:])[0]
-    paths = Paths.of(prefix)
+    """`python -m muster.daemon --prefix PREFIX`: run the app; key and control channel are in the environment."""
+    words = arguments if arguments is not None else sys.argv[1:]
+    paths = Paths.of(words[words.index("--prefix") + 1] if "--prefix" in words else None)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stdout)
     try:
         key = os.environ.pop(KEY_VARIABLE)
@@ -133,7 +137,8 @@ class _Server(uvicorn.Server):
 class _PeerProtocol(H11Protocol):
     """Tells the app who is on the other end of the unix socket (SO_PEERCRED, unix(7))."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
         super().connection_made(transport)
         peer = transport.get_extra_info("socket")
         credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED)
@@ -204,7 +209,18 @@ def _site(paths: Paths) -> str:
 
 def _node_segment(paths: Paths, blobs: Blobs) -> Blob:
     """This release's node segment of the initramfs, built anew only when one of its inputs changed."""
-    raise NotImplementedError
+    key = hashlib.sha256(muster.__version__.encode())
+    for path in initramfs.node_inputs():
+        key.update(f"\0{path.name}\0{sha256_file(path)[0]}".encode())
+    remembered = paths.state / "node-segment.json"
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        known = json.loads(remembered.read_text())
+        if known["key"] == key.hexdigest() and blobs.has(known["sha256"]):
+            return Blob(sha256=known["sha256"], size=known["size"])
+    with tempfile.TemporaryDirectory(dir=paths.blobs) as folder:
+        blob = blobs.put_file(initramfs.node_segment(Path(folder) / "node", release=muster.__version__))
+    write_atomic(remembered, json.dumps({"key": key.hexdigest(), "sha256": blob.sha256, "size": blob.size}).encode())
+    return blob
 
 
 if __name__ == "__main__":
