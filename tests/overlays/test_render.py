@@ -1,16 +1,20 @@
 """Templates that go wrong or are hostile: each is stopped, its place is named, and the next request is served."""
 
 import os
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
 from muster.model.errors import NotFoundError
+from muster.overlays.compose import Composition
 from muster.overlays.errors import OverlayError
 from muster.overlays.library import Overlays, Rendered
-from muster.overlays.render import Renderer
+from muster.overlays.render import Laid, Renderer
 
 from .conftest import Write
 
@@ -171,11 +175,7 @@ def test_workers_are_not_lost_and_close_ends_them(tmp_path: Path, write: Write, 
         node = {**context["node"], "name": f"n{number}"}
         results.append(contents(overlays.render(["a"], {**context, "node": node}))["x"])
 
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(20)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    for_all(20, ask)
     assert sorted(results) == sorted(f"n{number}" for number in range(20))
     workers = children_named("muster.overlays.worker")
     overlays.close()
@@ -183,18 +183,29 @@ def test_workers_are_not_lost_and_close_ends_them(tmp_path: Path, write: Write, 
     assert len(children_named("muster.overlays.worker")) <= len(workers) - 2
 
 
-def test_an_idle_worker_that_was_killed_is_replaced(tmp_path: Path, write: Write, context: dict[str, object]) -> None:
+def test_idle_workers_that_were_killed_are_replaced(tmp_path: Path, write: Write, context: dict[str, object]) -> None:
+    renderer = Renderer(workers=3)
+    overlays = Overlays(tmp_path / "site", renderer=renderer)
     before = children_named("muster.overlays.worker")
-    overlays = Overlays(tmp_path / "site", renderer=Renderer(workers=1))
-    write("site/a/files/x.j2", "{{ node.name }}")
+    write("site/a/files/x.j2", "{{ node.name }}{% for a in range(99999) %}{% endfor %}")
     try:
-        overlays.render(["a"], context)
-        (worker,) = children_named("muster.overlays.worker") - before
-        os.kill(worker, 9)
+        for_all(3, lambda number: overlays.render(["a"], {**context, "extra": number}))
+        workers = children_named("muster.overlays.worker") - before
+        assert workers
+        for worker in workers:
+            os.kill(worker, 9)
         write("site/a/files/x.j2", "again {{ node.name }}")
         assert contents(overlays.render(["a"], context)) == {"x": "again n1"}
     finally:
         overlays.close()
+
+
+def for_all(count: int, work: Callable[[int], object]) -> None:
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def children_named(words: str) -> set[int]:
@@ -267,6 +278,55 @@ def test_an_unknown_overlay_is_named(overlays: Overlays, write: Write, context: 
     for name in ("bsae", "../base", "", "/etc"):
         with pytest.raises(NotFoundError, match="known overlays: base"):
             overlays.render([name], context)
+
+
+def test_equal_requests_at_once_render_once(tmp_path: Path, write: Write, context: dict[str, object]) -> None:
+    renderer = Counting()
+    overlays = Overlays(tmp_path / "site", renderer=renderer)
+    write("site/a/files/x.j2", "{% for a in range(9999) %}{% endfor %}{{ node.name }}")
+    try:
+        for_all(8, lambda _: overlays.render(["a"], context))
+        assert renderer.count == 1
+    finally:
+        overlays.close()
+
+
+class Counting(Renderer):
+    """A renderer that counts."""
+
+    count = 0
+
+    def render(self, composition: Composition, context: Mapping[str, object]) -> tuple[Laid, ...]:
+        self.count += 1
+        return super().render(composition, context)
+
+
+def test_workers_end_with_a_server_that_was_killed(write: Write, tmp_path: Path) -> None:
+    """One worker idle, one in an endless loop; the server dies by SIGKILL."""
+    write("site/a/files/x.j2", "fine")
+    write("site/b/files/x.j2", "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}")
+    program = (
+        "import os, sys, threading, time\nfrom pathlib import Path\nfrom muster.overlays.library import Overlays\n"
+        "o = Overlays(Path(sys.argv[1]))\n"
+        "threading.Thread(target=o.render, args=(['b'], {}), daemon=True).start()\ntime.sleep(0.3)\n"
+        "o.render(['a'], {})\n"
+        "print(Path(f'/proc/self/task/{os.getpid()}/children').read_text(), flush=True)\nos.kill(os.getpid(), 9)\n"
+    )
+    argv = [sys.executable, "-c", program, str(tmp_path / "site")]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=20)
+    assert done.stderr == ""
+    workers = [Path("/proc") / pid for pid in done.stdout.split()]
+    deadline = time.monotonic() + 10
+    while any(running(worker) for worker in workers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [worker for worker in workers if running(worker)]
+
+
+def running(folder: Path) -> bool:
+    try:
+        return (folder / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_one_node_costs_little(overlays: Overlays, context: dict[str, object], write: Write) -> None:

@@ -19,8 +19,10 @@ class FrameError(Exception):
 def write_frame(stream: IO[bytes], document: object) -> None:
     """Send one document. Raises FrameError when the other side is gone."""
     data = document if isinstance(document, bytes) else json.dumps(document).encode()
+    rest = memoryview(_LENGTH.pack(len(data)) + data)
     try:
-        stream.write(_LENGTH.pack(len(data)) + data)
+        while rest:
+            rest = rest[stream.write(rest) :]
         stream.flush()
     except OSError as error:
         raise FrameError(f"cannot send: {error.strerror}") from error

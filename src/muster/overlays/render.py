@@ -6,7 +6,7 @@ request gets a new one. What comes back is not trusted: numbers, paths and sizes
 
 import json
 import os
-import signal
+import shlex
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -71,20 +71,26 @@ class Renderer:
             worker.end()
 
     def _ask(self, request: bytes, entries: Sequence[Entry], node: str) -> list[list[Any]]:
-        """One request to one worker; an idle worker that died meanwhile is replaced, once."""
-        for _ in range(2):
+        """One request to one worker; idle workers that died meanwhile are passed over."""
+        while True:
             worker = self._take()
             try:
                 answer = worker.ask(request, self._wall_seconds)
-            except _WorkerDied as died:
+            except _WorkerDiedError as died:
                 if died.at is not None:
                     raise _blame(entries, died.at, died.reason, node) from died
-                continue
-            self._give_back(worker)
-            if "fault" in answer:
-                raise _fault(answer["fault"], node)
-            return cast(list[list[Any]], answer["laid"])
-        raise MusterError("the render worker does not start", hint=f"try: {' '.join(_Worker.ARGV)} </dev/null")
+                if worker.served:
+                    continue
+                raise MusterError("the render worker does not start", hint=f"try: {shlex.join(_Worker.ARGV)}") from died
+            fault = answer.get("fault")
+            if fault is None:
+                self._give_back(worker)
+                return cast(list[list[Any]], answer["laid"])
+            if fault["fatal"]:
+                worker.end()
+            else:
+                self._give_back(worker)
+            raise _fault(fault, node)
 
     def _take(self) -> "_Worker":
         with self._lock:
@@ -102,7 +108,7 @@ class Renderer:
         worker.end()
 
 
-class _WorkerDied(Exception):  # noqa: N818
+class _WorkerDiedError(Exception):
     """It ended, or was killed for taking too long; `at` is the entry it was working on, if it had begun."""
 
     def __init__(self, at: int | None, reason: str) -> None:
@@ -112,7 +118,7 @@ class _WorkerDied(Exception):  # noqa: N818
 
 
 class _Worker:
-    """One worker process and its two pipes."""
+    """One worker process and its two pipes; `served` once it has answered."""
 
     ARGV = (sys.executable, "-P", "-m", "muster.overlays.worker")
 
@@ -128,11 +134,12 @@ class _Worker:
         finally:
             os.close(request_end)
             os.close(answer_end)
+        self.served = False
         self._requests = os.fdopen(ours, "wb", buffering=0)
         self._answers = os.fdopen(answers, "rb")
 
     def ask(self, request: bytes, seconds: float) -> dict[str, Any]:
-        """Send a request, wait for its answer. Raises _WorkerDied; the worker is gone then."""
+        """Send a request, wait for its answer. Raises _WorkerDiedError; the worker is gone then."""
         at: int | None = None
         with self._deadline(seconds) as expired:
             try:
@@ -142,11 +149,15 @@ class _Worker:
                     if not isinstance(frame, dict):
                         raise FrameError("not an object")
                     if "at" not in frame:
+                        self.served = True
                         return frame
                     at = int(frame["at"])
             except FrameError:
                 status = self.end()
-                raise _WorkerDied(at, _why(status, seconds, expired.is_set())) from None
+                raise _WorkerDiedError(at, _why(status, seconds, expired.is_set())) from None
+            except BaseException:
+                self.end()
+                raise
 
     @contextmanager
     def _deadline(self, seconds: float) -> Iterator[threading.Event]:
@@ -286,6 +297,4 @@ def _blame(entries: Sequence[Entry], at: int, reason: str, node: str) -> Overlay
 def _why(status: int, seconds: float, expired: bool) -> str:
     if expired:
         return f"takes longer than {seconds:g} s"
-    if status == -signal.SIGXCPU:
-        return "takes too much CPU time"
     return f"ends the render worker (status {status})"
