@@ -63,14 +63,19 @@ class Running:
         """Do what is due."""
         if self._process is not None:
             self._watch(self._process, now)
-        elif self._wanted and now >= self._deadline and (self.child.needs is None or self.child.needs.exists()):
+        elif now >= self._deadline and self._may_start():
             self._start(now)
 
     def due(self, now: float) -> float:
         """Seconds until `step` has something to do that no event announces."""
         if self.state in ("starting", "stopping"):
             return 0.05
-        return max(self._deadline - now, 0.0) if self.state == "failed" else 5.0
+        if self._process is not None or not self._wanted:
+            return 5.0
+        return max(self._deadline - now, 0.0) if self._may_start() else 1.0
+
+    def _may_start(self) -> bool:
+        return self._wanted and (self.child.needs is None or self.child.needs.exists())
 
     def reload(self) -> None:
         """SIGHUP, as soon as the program can take it."""

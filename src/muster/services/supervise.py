@@ -88,7 +88,7 @@ class Supervisor:
         poll = select.poll()
         for descriptor in heard:
             poll.register(descriptor, select.POLLIN)
-        due = min(running.due(self._clock.monotonic()) for running in self._running)
+        due = 0.02 if self._stopping else min(running.due(self._clock.monotonic()) for running in self._running)
         for descriptor, _ in poll.poll(due * 1000):
             heard[descriptor]()
 

@@ -1,0 +1,238 @@
+"""The supervisor with its real children nginx and dnsmasq, in a namespace: killed in every way, nothing stays."""
+
+import json
+import os
+import signal
+import stat
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+import pytest
+from wait import until
+
+from muster import settings
+from muster.host import process
+from muster.host.paths import Paths
+from muster.services import dnsmasq
+
+pytestmark = pytest.mark.root
+
+USER = 4711
+NETWORK = dnsmasq.DhcpNetwork("boot", "muster0", IPv4Network("10.77.0.0/24"), IPv4Address("10.77.0.1"), pool=None)
+
+
+class Site:
+    """A prefix, a network namespace, and what runs in it."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="muster-serve-")))
+        folder.chmod(0o755)
+        self.paths = Paths(folder)
+        holder = process.start(["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "sleep", "infinity"])
+        stack.callback(holder.wait)
+        stack.callback(holder.kill)
+        until(lambda: Path(f"/proc/{holder.pid}/comm").read_text() == "sleep\n")
+        self.holder = holder.pid
+        self.inside("ip", "link", "add", "muster0", "type", "veth", "peer", "name", "c0")
+        self.inside("ip", "address", "add", "10.77.0.1/24", "dev", "muster0")
+        for name in ("lo", "muster0", "c0"):
+            self.inside("ip", "link", "set", name, "up")
+        self.paths.etc.mkdir(parents=True)
+        settings.write_default(self.paths.config, settings.Settings(("10.77.0.1:9898",), user=str(USER)))
+
+    def inside(self, *argv: object, check: bool = True) -> str:
+        return process.run(["nsenter", "-t", self.holder_text, "-n", *map(str, argv)], check=check).text
+
+    @property
+    def holder_text(self) -> str:
+        return str(self.holder)
+
+    def start(self, log: Path):
+        program = Path(__file__).with_name("serve_program.py")
+        argv = ["setpriv", "--pdeathsig", "KILL", "nsenter", "-t", self.holder_text, "-n", sys.executable, program]
+        with log.open("ab") as output:
+            return process.start([*map(str, argv), str(self.paths.prefix)], stdout=output, stderr=output)
+
+    def declare_network(self) -> None:
+        text = dnsmasq.render_config([NETWORK], 9898, self.paths.dnsmasq, self.paths.tftp)
+        (self.paths.dnsmasq / "hosts").write_text("")
+        (self.paths.dnsmasq / "dnsmasq.conf").write_text(text)
+
+    def child(self, name: str) -> dict:
+        state = json.loads((self.paths.run / "supervisor.json").read_text())
+        return next(each for each in state["children"] if each["name"] == name)
+
+    def states(self) -> list[str]:
+        with suppress(FileNotFoundError):
+            return [self.child(name)["state"] for name in ("app", "nginx", "dnsmasq")]
+        return []
+
+    def ask(self, path: str) -> str:
+        return self.inside("curl", "-s", "-m", "5", f"http://10.77.0.1:9898{path}", check=False)
+
+    def processes(self) -> list[int]:
+        """Everything in the namespace but its holder."""
+        here = Path(f"/proc/{self.holder}/ns/net").readlink()
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if (folder / "ns/net").readlink() == here and int(folder.name) != self.holder:
+                    found.append(int(folder.name))
+        return found
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with ExitStack() as stack:
+        yield Site(stack)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "log"
+
+
+@pytest.fixture
+def serve(site: Site, log: Path) -> Iterator[object]:
+    """A running one, all three children ready."""
+    supervisor = site.start(log)
+    try:
+        until(lambda: site.states() == ["ready", "ready", "waiting"])
+        site.declare_network()
+        site.ask("/node/1/command/restart/dnsmasq")
+        until(lambda: site.states() == ["ready"] * 3)
+        yield supervisor
+    finally:
+        supervisor.kill()
+        supervisor.wait()
+        until(lambda: site.processes() == [])
+
+
+def status_of(pid: int) -> dict[str, str]:
+    return dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
+
+
+@pytest.mark.usefixtures("serve")
+def test_children_have_what_they_need_and_no_more(site, log):
+    expected = {"app": 0, "nginx": 0, "dnsmasq": 1 << 10 | 1 << 12 | 1 << 13}
+    for name, capabilities in expected.items():
+        found = status_of(site.child(name)["pid"])
+        assert set(found["Uid"].split()) == {str(USER)}
+        assert found["Groups"].strip() == ""
+        assert int(found["CapEff"], 16) == int(found["CapBnd"], 16) == capabilities
+        assert found["NoNewPrivs"] == "1"
+    assert site.ask("/node/1/hello") == "key ok"
+    assert b"app: stand-in up\n" in log.read_bytes()
+    assert b"dnsmasq: dnsmasq: started" in log.read_bytes() or b"dnsmasq: dnsmasq[" in log.read_bytes()
+
+
+@pytest.mark.usefixtures("serve")
+def test_owners_of_folders(site):
+    def kind(path):
+        found = path.stat()
+        return found.st_uid, stat.S_IMODE(found.st_mode)
+
+    paths = site.paths
+    assert kind(paths.secrets) == (USER, 0o700)
+    assert kind(paths.run / "nginx.conf") == (0, 0o640)
+    assert kind(paths.tftp / "boot.ipxe") == (0, 0o644)
+    as_user = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
+    for path in (paths.socket, paths.store, paths.blobs / "sha256/x", paths.dnsmasq / "hosts.new"):
+        process.run([*as_user, "touch", path])
+    for path in (paths.run / "serve.lock", paths.run / "nginx.conf", paths.images):
+        assert process.run([*as_user, "mv", path, f"{path}.mine"], check=False).status, f"the user could move {path}"
+
+
+@pytest.mark.usefixtures("serve")
+@pytest.mark.parametrize("name", ["app", "nginx", "dnsmasq"])
+def test_a_killed_child_comes_back_alone(site, name):
+    before = {each: site.child(each)["pid"] for each in ("app", "nginx", "dnsmasq")}
+    start = time.monotonic()
+    os.kill(before[name], signal.SIGKILL)
+    until(lambda: site.child(name)["starts"] == 2)
+    until(lambda: site.states() == ["ready"] * 3)
+    assert time.monotonic() - start < 2
+    after = {each: site.child(each)["pid"] for each in before}
+    assert {each for each in before if before[each] != after[each]} == {name}
+    assert site.ask("/node/1/hello") == "key ok"
+
+
+def test_a_killed_supervisor_leaves_nothing_and_a_new_one_starts_at_once(site, serve, log):
+    assert len(site.processes()) >= 10
+    serve.kill()
+    serve.wait()
+    start = time.monotonic()
+    again = site.start(log)
+    try:
+        until(lambda: json.loads((site.paths.run / "supervisor.json").read_text())["pid"] == again.pid)
+        until(lambda: site.states() == ["ready"] * 3)
+        assert time.monotonic() - start < 3
+        assert site.ask("/node/1/hello") == "key ok"
+    finally:
+        again.kill()
+        again.wait()
+    until(lambda: site.processes() == [], seconds=2)
+
+
+def test_a_second_one_names_the_first(site, serve, tmp_path):
+    second = site.start(tmp_path / "second")
+    assert second.wait(10) == 2
+    text = (tmp_path / "second").read_text()
+    assert f"process id {serve.pid}" in text
+    assert "serve.lock" in text
+    assert site.states() == ["ready"] * 3
+
+
+def test_sigterm_ends_all_and_sighup_nothing(site, serve, log):
+    serve.send_signal(signal.SIGHUP)
+    site.ask("/node/1/hello")
+    assert site.states() == ["ready"] * 3
+    start = time.monotonic()
+    serve.send_signal(signal.SIGTERM)
+    assert serve.wait(10) == 0
+    assert time.monotonic() - start < 2
+    assert site.processes() == []
+    assert log.read_text().endswith("muster: all services ended\n")
+    assert site.states() == ["stopped"] * 3
+
+
+def test_a_child_that_does_not_listen_is_ended_too(site, serve):
+    site.ask("/node/1/command/deaf")
+    serve.send_signal(signal.SIGTERM)
+    assert serve.wait(10) == 0
+    assert site.processes() == []
+
+
+@pytest.mark.usefixtures("serve")
+def test_what_the_app_may_command(site, log):
+    pid = site.child("dnsmasq")["pid"]
+    site.ask("/node/1/command/reload/dnsmasq")
+    until(lambda: log.read_text().count("dnsmasq/hosts") == 2)
+    assert site.child("dnsmasq")["pid"] == pid
+    for line in ("restart/nginx", "stop/app", "reload", "format/dnsmasq", "reload/dnsmasq/now"):
+        site.ask(f"/node/1/command/{line}")
+        until(lambda line=line: f"ignored from app: '{line.replace('/', ' ')}'" in log.read_text())
+    site.ask("/node/1/command/restart/dnsmasq")
+    until(lambda: site.child("dnsmasq")["starts"] == 2 and site.states() == ["ready"] * 3)
+    assert site.child("dnsmasq")["pid"] != pid
+    site.ask("/node/1/command/stop/dnsmasq")
+    until(lambda: site.states() == ["ready", "ready", "stopped"])
+    site.ask("/node/1/command/restart/dnsmasq")
+    until(lambda: site.states() == ["ready"] * 3)
+
+
+@pytest.mark.usefixtures("serve")
+def test_a_child_that_cannot_run_is_tried_more_and_more_slowly(site):
+    (site.paths.dnsmasq / "dnsmasq.conf").write_text("nonsense\n")
+    starts = site.child("dnsmasq")["starts"]
+    site.ask("/node/1/command/restart/dnsmasq")
+    until(lambda: site.child("dnsmasq")["starts"] >= starts + 3)
+    assert site.child("dnsmasq")["last_exit"] != 0
+    assert site.states()[:2] == ["ready", "ready"]
+    site.declare_network()
+    until(lambda: site.states() == ["ready"] * 3)
