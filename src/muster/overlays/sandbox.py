@@ -17,7 +17,7 @@ from typing import Any
 from jinja2 import FunctionLoader, StrictUndefined, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-MOST_OUTPUT = 1 << 20
+MOST_OUTPUT = 8 << 20
 MOST_TOTAL = 16 << 20
 MOST_PATHS = 20_000
 _GLOBALS = ("range", "dict", "namespace", "joiner", "cycler")
