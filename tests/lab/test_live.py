@@ -209,9 +209,12 @@ def test_a_controller_that_does_not_start_is_told_and_nothing_is_left(make_lab: 
 def test_run_is_inside_the_lab(make_lab: MakeLab) -> None:
     lab = make_lab()
     lifecycle.up(lab, power=False)
-    found = process.run(lifecycle.inside(lab, ["sh", "-c", "ip -br address show br0; pwd; exit 7"]), check=False)
+    found = process.run(
+        lifecycle.inside(lab, ["sh", "-c", "ip -br address show br0; getent hosts n1; pwd; exit 7"]), check=False
+    )
     assert found.status == 7
     assert "10.77.0.1/24" in found.text
+    assert "10.77.0.11" in found.text
     assert str(Path.cwd()) in found.text
 
 

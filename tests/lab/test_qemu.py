@@ -38,6 +38,12 @@ def test_a_comma_in_the_folder_is_no_new_option() -> None:
     assert "/tmp/a,b" not in joined
 
 
+def test_names_inside_the_lab() -> None:
+    machines = plan.plan_machines(nodes=1, unknown=1, firmware=["bios"], nic=["e1000"], memory=[64], cpus=1)
+    expected = "127.0.0.1 localhost\n10.77.0.1\tcontroller\n10.77.0.11\tn1\n"
+    assert network.hosts(machines, "127.0.0.1 localhost") == expected
+
+
 def test_network_commands(update_golden: bool) -> None:
     machines = plan.plan_machines(nodes=1, unknown=1, firmware=["bios"], nic=["e1000"], memory=[64], cpus=1)
     text = "".join(" ".join(command) + "\n" for command in network.commands(machines))

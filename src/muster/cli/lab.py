@@ -107,11 +107,15 @@ def console(node: str, name: str, place: Path | None) -> None:
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @_place_options
 def run(command: tuple[str, ...], name: str, place: Path | None) -> None:
-    """Run COMMAND inside the lab, with its network: muster lab run -- ssh root@10.77.0.11"""
+    """Run COMMAND inside the lab: its network, its nodes by name, its controller.
+
+    muster lab run -- ssh root@n1, muster lab run -- muster node list
+    """
     from muster.host import process
     from muster.lab import lifecycle, plan
 
-    process.replace(lifecycle.inside(plan.read(plan.folder_of(name, place)), list(command)))
+    found = plan.read(plan.folder_of(name, place))
+    process.replace(lifecycle.inside(found, list(command)), env={"MUSTER_PREFIX": str(found.prefix)})
 
 
 @lab.command()

@@ -99,7 +99,7 @@ def _begin(lab: Lab, lock: int) -> None:
         for machine in lab.machines:
             lab.machine_folder(machine.name).mkdir()
         if lab.controller is not None:
-            (lab.folder / "controller").mkdir(mode=0o755)
+            lab.prefix.mkdir(mode=0o755)
         files.write_atomic(lab.folder / "lab.json", plan.to_text(lab).encode(), mode=0o600)
         namespaces = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
         root = [sys.executable, "-m", "muster.lab.root", str(lab.folder), str(lock)]

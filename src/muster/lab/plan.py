@@ -72,6 +72,11 @@ class Lab:
         return self.folder / "lab.sock"
 
     @property
+    def prefix(self) -> Path:
+        """The controller's: configuration, state and run-time of it lie below."""
+        return self.folder / "controller"
+
+    @property
     def log(self) -> Path:
         return self.folder / "lab.log"
 

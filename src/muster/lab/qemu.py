@@ -1,8 +1,9 @@
 """The QEMU command of one machine: pure, so that a golden file can hold it.
 
 No disk and no screen: a node boots from its network card and speaks on its serial console.
-A BIOS machine uses the card's own iPXE ROM; a UEFI machine has that ROM taken away, so that the
-firmware's own network stack fetches the loader, as on metal. A disk, once there is one, is one more
+A BIOS machine uses the card's own iPXE ROM. A UEFI machine with a virtio card has that ROM taken away, so
+that the firmware's own network stack fetches the loader, as on metal; edk2 drives no other card without its
+ROM, so with those it is the ROM's iPXE that asks. A disk, once there is one, is one more
 group of arguments here.
 """
 
@@ -14,6 +15,7 @@ from muster.lab.plan import Accelerator, Machine
 OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 OVMF_VARIABLES = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 RETRY_MILLISECONDS = 5000
+EDK2_DRIVES = "virtio-net"
 
 ACCELERATION: dict[Accelerator, tuple[str, ...]] = {
     "kvm": ("-accel", "kvm", "-cpu", "host"),
@@ -48,6 +50,7 @@ class Places:
 def arguments(machine: Machine, places: Places, accelerator: Accelerator) -> list[str]:
     """The whole command, program first."""
     uefi = machine.firmware == "uefi"
+    without_rom = ",romfile=" if uefi and machine.nic.startswith(EDK2_DRIVES) else ""
     return [
         "qemu-system-x86_64",
         *("-name", machine.name, "-nodefaults", "-no-user-config"),
@@ -59,7 +62,7 @@ def arguments(machine: Machine, places: Places, accelerator: Accelerator) -> lis
         *_sockets(places),
         *(_uefi(places) if uefi else _bios()),
         *("-netdev", f"tap,id=net0,ifname={places.tap},script=no,downscript=no"),
-        *("-device", f"{machine.nic},netdev=net0,mac={machine.mac},bootindex=0{',romfile=' if uefi else ''}"),
+        *("-device", f"{machine.nic},netdev=net0,mac={machine.mac},bootindex=0{without_rom}"),
         *("-device", "virtio-rng-pci"),
     ]
 

@@ -145,6 +145,7 @@ async def run(lab: Lab) -> None:
         loop.add_signal_handler(number, root.stopping.set)
     loop.add_signal_handler(signal.SIGCHLD, lambda: reap(root))
     network.bring_up(lab.machines)
+    network.name_machines(lab.machines, lab.folder / "hosts")
     _answer_solicitations(loop)
     server = await control.serve(lab.socket, root.answer)
     tasks = [loop.create_task(work) for work in (root.become_ready(), root.watch_firmware())]
