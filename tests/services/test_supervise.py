@@ -154,9 +154,9 @@ def test_a_killed_child_comes_back_alone(site, name):
     before = {each: site.child(each)["pid"] for each in ("app", "nginx", "dnsmasq")}
     start = time.monotonic()
     os.kill(before[name], signal.SIGKILL)
-    until(lambda: site.child(name)["starts"] == 2)
+    until(lambda: site.child(name)["starts"] >= 2)
     until(lambda: site.states() == ["ready"] * 3)
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 3
     after = {each: site.child(each)["pid"] for each in before}
     assert {each for each in before if before[each] != after[each]} == {name}
     assert site.ask("/node/1/hello") == "key ok"
@@ -177,6 +177,15 @@ def test_a_killed_supervisor_leaves_nothing_and_a_new_one_starts_at_once(site, s
         again.kill()
         again.wait()
     until(lambda: site.processes() == [], seconds=2)
+
+
+def test_killed_at_any_moment_of_its_start(site, log):
+    for tenths in range(1, 9):
+        supervisor = site.start(log)
+        time.sleep(tenths * 0.06)
+        supervisor.kill()
+        supervisor.wait()
+        until(lambda: site.processes() == [], seconds=2)
 
 
 def test_a_second_one_names_the_first(site, serve, tmp_path):

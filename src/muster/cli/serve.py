@@ -1,12 +1,19 @@
 """`muster serve`: the controller, in the foreground."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from muster.cli.session import Session
 
 
 @click.command("serve")
-@click.option("--prefix", metavar="DIR", help="Keep configuration, state and run-time files below DIR.")
-@click.pass_context
-def serve(context: click.Context, prefix: str | None) -> None:
+@click.option("--prefix", metavar="DIR", help="As `muster --prefix DIR serve`.")
+@click.pass_obj
+def serve(session: Session | None, prefix: str | None) -> None:
     """Run the controller in the foreground until SIGTERM or SIGINT.
 
     It starts as root; its services (app, nginx, dnsmasq) run without.
@@ -15,5 +22,5 @@ def serve(context: click.Context, prefix: str | None) -> None:
     from muster.host.paths import Paths
     from muster.services.supervise import serve as supervise
 
-    paths = Paths.of(prefix)
-    context.exit(supervise(paths, settings.read(paths.config)))
+    paths = session.paths if session and not prefix else Paths.of(prefix)
+    supervise(paths, settings.read(paths.config))
