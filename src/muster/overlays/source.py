@@ -45,7 +45,10 @@ class Source:
 
 def read_source(folder: Path, overlay: str) -> Source:
     """Read an overlay's folder. Raises OverlayError naming the file that cannot be."""
-    return _Reader(folder, overlay).source()
+    try:
+        return _Reader(folder, overlay).source()
+    except OSError as error:
+        raise OverlayError(f"cannot be read: {error.strerror}: {error.filename}", overlay=overlay) from error
 
 
 class _Reader:
