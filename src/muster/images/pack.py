@@ -1,6 +1,6 @@
 """Tree to version: kernel, modules segment, squashfs with verity, package list, and the manifest naming them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from muster.model.objects import Blob, Version
 from muster.store.blobs import Blobs
 
 MADE_BY = (
+    "drivers.py",
     "fingerprint.py",
     "initramfs.py",
     "kernel.py",
@@ -26,8 +27,9 @@ MADE_BY = (
     "squashfs.py",
     "tree.py",
     "verity.py",
+    "../host/cpio.py",
 )
-"""The files of this package that shape a version."""
+"""The source files that shape a version, from this folder."""
 
 KEPT_VERSIONS = 4
 
@@ -54,7 +56,18 @@ class Packed:
         return dict(self.version.model_dump(mode="json"))
 
 
-def pack(workshop: Workshop, name: str, blobs: Blobs, options: Options, progress: Progress) -> Packed:
+Segment = Callable[[Path, str, Path], initramfs.SegmentReport]
+
+
+def pack(
+    workshop: Workshop,
+    name: str,
+    blobs: Blobs,
+    options: Options,
+    progress: Progress,
+    *,
+    segment: Segment = initramfs.modules_segment,
+) -> Packed:
     """Publish the blobs of a version of image NAME; registering it is the caller's.
 
     A tree that was packed before, byte for byte, gives its earlier version again. RequestError for secrets in the
@@ -74,18 +87,25 @@ def pack(workshop: Workshop, name: str, blobs: Blobs, options: Options, progress
             progress("the tree is as it was when last packed: reused that version", 1.0)
             return Packed(version, warnings, reused=True)
         with _bench(folder) as bench:
-            version, missing = _make(tree, name, survey, blobs, options, bench, progress)
+            version, missing = _make(tree, name, survey, blobs, options, bench, progress, segment)
         with shelf.put(key) as aside:
             export_version(blobs, version, aside, link=True)
         return Packed(version, (*warnings, *missing), reused=False)
 
 
 def _make(
-    tree: Tree, name: str, survey: fingerprint.Survey, blobs: Blobs, options: Options, bench: Path, progress: Progress
+    tree: Tree,
+    name: str,
+    survey: fingerprint.Survey,
+    blobs: Blobs,
+    options: Options,
+    bench: Path,
+    progress: Progress,
+    segment: Segment,
 ) -> tuple[Version, tuple[str, ...]]:
     release, kernel_path = kernel.choose(tree, options.kernel)
     progress(f"kernel {release} and its modules segment", 0.1)
-    report = initramfs.modules_segment(tree.root, release, bench / "modules")
+    report = segment(tree.root, release, bench / "modules")
     progress(f"squashfs, zstd level {options.level}", 0.2)
     squashfs.make(tree, bench / "root", level=options.level)
     progress("verity hash tree", 0.9)
@@ -104,7 +124,7 @@ def _make(
         "features": software.features(tree),
         "sizes": {"tree": survey.size},
     }
-    return _named(content), _missing_firmware(report)
+    return _named(content), _missing_firmware(report.missing_firmware)
 
 
 def _named(content: dict[str, object]) -> Version:
@@ -128,11 +148,11 @@ def _warnings(tree: Tree, survey: fingerprint.Survey) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _missing_firmware(report: initramfs.SegmentReport) -> tuple[str, ...]:
-    if not report.missing_firmware:
+def _missing_firmware(missing: tuple[str, ...]) -> tuple[str, ...]:
+    if not missing:
         return ()
-    shown = ", ".join(report.missing_firmware[:5])
-    return (f"{len(report.missing_firmware)} firmware files that its drivers name are not in the image: {shown}",)
+    shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+    return (f"{len(missing)} firmware files that the network and storage drivers name are not in the image: {shown}",)
 
 
 def _key(name: str, survey: fingerprint.Survey, options: Options) -> str:
