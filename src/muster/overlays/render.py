@@ -5,22 +5,18 @@ request gets a new one. What comes back is not trusted: numbers, paths and sizes
 """
 
 import json
-import os
 import shlex
-import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from muster.host import process
 from muster.model.errors import MusterError
 from muster.overlays.compose import Composition, Entry, Kind
 from muster.overlays.errors import OverlayError
-from muster.overlays.frames import FrameError, read_frame, write_frame
 from muster.overlays.meta import Expression, Scope, When
 from muster.overlays.paths import PathError, parents, printable, relative
+from muster.overlays.worker_process import WorkerDiedError, WorkerProcess
 
 WALL_SECONDS = 10.0
 WORKERS = 2
@@ -50,7 +46,7 @@ class Renderer:
         self._wall_seconds = wall_seconds
         self._slots = threading.BoundedSemaphore(workers)
         self._lock = threading.Lock()
-        self._idle: list[_Worker] = []
+        self._idle: list[WorkerProcess] = []
         self._closed = False
 
     def render(self, composition: Composition, context: Mapping[str, object]) -> tuple[Laid, ...]:
@@ -76,12 +72,14 @@ class Renderer:
             worker = self._take()
             try:
                 answer = worker.ask(request, self._wall_seconds)
-            except _WorkerDiedError as died:
+            except WorkerDiedError as died:
                 if died.at is not None:
                     raise _blame(entries, died.at, died.reason, node) from died
                 if worker.served:
                     continue
-                raise MusterError("the render worker does not start", hint=f"try: {shlex.join(_Worker.ARGV)}") from died
+                raise MusterError(
+                    "the render worker does not start", hint=f"try: {shlex.join(WorkerProcess.ARGV)}"
+                ) from died
             fault = answer.get("fault")
             if fault is None:
                 self._give_back(worker)
@@ -92,98 +90,20 @@ class Renderer:
                 self._give_back(worker)
             raise _fault(fault, node)
 
-    def _take(self) -> "_Worker":
+    def _take(self) -> WorkerProcess:
         with self._lock:
             if self._closed:
                 raise MusterError("the renderer is closed")
             if self._idle:
                 return self._idle.pop()
-        return _Worker()
+        return WorkerProcess()
 
-    def _give_back(self, worker: "_Worker") -> None:
+    def _give_back(self, worker: WorkerProcess) -> None:
         with self._lock:
             if not self._closed:
                 self._idle.append(worker)
                 return
         worker.end()
-
-
-class _WorkerDiedError(Exception):
-    """It ended, or was killed for taking too long; `at` is the entry it was working on, if it had begun."""
-
-    def __init__(self, at: int | None, reason: str) -> None:
-        super().__init__(reason)
-        self.at = at
-        self.reason = reason
-
-
-class _Worker:
-    """One worker process and its two pipes; `served` once it has answered."""
-
-    ARGV = (sys.executable, "-P", "-m", "muster.overlays.worker")
-
-    def __init__(self) -> None:
-        request_end, ours = os.pipe()
-        answers, answer_end = os.pipe()
-        try:
-            self._process = process.start(self.ARGV, stdin=request_end, stdout=answer_end)
-        except BaseException:
-            os.close(ours)
-            os.close(answers)
-            raise
-        finally:
-            os.close(request_end)
-            os.close(answer_end)
-        self.served = False
-        self._requests = os.fdopen(ours, "wb", buffering=0)
-        self._answers = os.fdopen(answers, "rb")
-
-    def ask(self, request: bytes, seconds: float) -> dict[str, Any]:
-        """Send a request, wait for its answer. Raises _WorkerDiedError; the worker is gone then."""
-        at: int | None = None
-        with self._deadline(seconds) as expired:
-            try:
-                write_frame(self._requests, request)
-                while True:
-                    frame = read_frame(self._answers)
-                    if not isinstance(frame, dict):
-                        raise FrameError("not an object")
-                    if "at" not in frame:
-                        self.served = True
-                        return frame
-                    at = int(frame["at"])
-            except FrameError:
-                status = self.end()
-                raise _WorkerDiedError(at, _why(status, seconds, expired.is_set())) from None
-            except BaseException:
-                self.end()
-                raise
-
-    @contextmanager
-    def _deadline(self, seconds: float) -> Iterator[threading.Event]:
-        """Kill the worker when the block takes longer; the event tells that this happened."""
-        expired = threading.Event()
-
-        def expire() -> None:
-            expired.set()
-            self._process.kill()
-
-        timer = threading.Timer(seconds, expire)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield expired
-        finally:
-            timer.cancel()
-            timer.join()
-
-    def end(self) -> int:
-        """Kill it if it still runs, wait, close the pipes; the exit status, negative for a signal."""
-        self._process.kill()
-        status = self._process.wait()
-        self._requests.close()
-        self._answers.close()
-        return status
 
 
 class _Templates:
@@ -292,9 +212,3 @@ def _fault(fault: Mapping[str, Any], node: str) -> OverlayError:
 def _blame(entries: Sequence[Entry], at: int, reason: str, node: str) -> OverlayError:
     entry = entries[at] if 0 <= at < len(entries) else entries[0]
     return OverlayError(reason, overlay=entry.overlay, file=entry.file, node=node)
-
-
-def _why(status: int, seconds: float, expired: bool) -> str:
-    if expired:
-        return f"takes longer than {seconds:g} s"
-    return f"ends the render worker (status {status})"
