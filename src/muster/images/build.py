@@ -61,7 +61,7 @@ def build(workshop: Workshop, recipe: Recipe, *, fresh: bool, progress: Progress
     """
     folder = workshop.folder(recipe.name)
     with locked(lock_file(folder), holder=f"another build or pack of image {recipe.name}"):
-        _refuse_mounts(folder)
+        refuse_mounts(folder)
         aside = folder / ".building"
         discard(aside)
         try:
@@ -131,7 +131,7 @@ def _put_in_place(new: Path, tree: Path) -> None:
     discard(old)
 
 
-def _refuse_mounts(folder: Path) -> None:
+def refuse_mounts(folder: Path) -> None:
     """Deleting a tree must never reach through a mount into this machine (proc(5), mountinfo)."""
     below = f"{folder.resolve()}/"
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
