@@ -19,6 +19,7 @@ def children(paths, configured, key):
 if __name__ == "__main__":
     supervise.children = children
     running.STOP_TIME = 1.0
+    running.LARGEST_LOG = 10_000
     paths = Paths.of(sys.argv[1])
     try:
         sys.exit(supervise.serve(paths, settings.read(paths.config)))

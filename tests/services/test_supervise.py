@@ -113,6 +113,12 @@ def serve(site: Site, log: Path) -> Iterator[object]:
         until(lambda: site.processes() == [])
 
 
+def test_no_web_framework_in_the_supervisor():
+    unwanted = "{'pydantic', 'fastapi', 'starlette', 'asyncio'}"
+    check = f"import sys, muster.services.supervise; print(sorted({unwanted} & set(sys.modules)))"
+    assert process.run([sys.executable, "-c", check]).text == "[]\n"
+
+
 def status_of(pid: int) -> dict[str, str]:
     return dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
 
@@ -233,6 +239,15 @@ def test_what_the_app_may_command(site, log):
     until(lambda: site.states() == ["ready", "ready", "stopped"])
     site.ask("/node/1/command/restart/dnsmasq")
     until(lambda: site.states() == ["ready"] * 3)
+
+
+@pytest.mark.usefixtures("serve")
+def test_the_access_log_is_bounded(site):
+    current, older = site.paths.nginx / "access.log", site.paths.nginx / "access.log.1"
+    site.inside("curl", "-s", "-o", "/dev/null", f"http://10.77.0.1:9898/{'x' * 500}?[1-40]")
+    until(lambda: site.ask("/node/1/command/wake") and older.exists())
+    until(lambda: current.exists() and site.ask("/after") and b"/after" in current.read_bytes())
+    assert site.child("nginx")["starts"] == 1
 
 
 @pytest.mark.usefixtures("serve")

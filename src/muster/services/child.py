@@ -57,6 +57,7 @@ def children(paths: Paths, settings: Settings, key: str) -> tuple[Child, ...]:
         Child(
             "dnsmasq",
             ("dnsmasq", "--keep-in-foreground", f"--conf-file={config}"),
+            environment={"LC_ALL": "C"},  # what it says is not translated
             capabilities=("net_bind_service", "net_raw", "net_admin"),
             says="started, version",
             needs=config,

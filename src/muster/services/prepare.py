@@ -82,8 +82,11 @@ def _folder(path: Path, mode: int, owner: Account) -> None:
     except OSError as error:
         raise MusterError(f"a folder of our own is wanted here: {error.strerror}", where=str(path)) from error
     try:
-        os.fchown(descriptor, owner.uid, owner.gid)
-        os.fchmod(descriptor, mode)
+        found = os.fstat(descriptor)
+        if (found.st_uid, found.st_gid) != (owner.uid, owner.gid):
+            os.fchown(descriptor, owner.uid, owner.gid)
+        if stat.S_IMODE(found.st_mode) != mode:
+            os.fchmod(descriptor, mode)
     finally:
         os.close(descriptor)
 
