@@ -119,8 +119,8 @@ def _server(listens: str, app_port: int, key: str, folders: NginxFolders) -> str
     upstream app {{
         server 127.0.0.1:{app_port} max_fails=0;
         keepalive 256;
-        # Shorter than the app's own limit (5 s), so that nginx never sends into a closing connection.
-        keepalive_timeout 4s;
+        # Shorter than the limit of the app itself (75 s), so that nginx never sends into a closing connection.
+        keepalive_timeout 60s;
     }}
 
     server {{
