@@ -254,3 +254,30 @@ def _read_until(terminal: int, word: str, limit: float = 10) -> str:
         except OSError:
             break
     return shown.decode(errors="replace")
+
+
+SOLICIT = """
+import socket, struct, sys
+index = socket.if_nametoindex("br0")
+s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+s.settimeout(5)
+s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
+s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+s.sendto(struct.pack("!BBHI", 133, 0, 0, 0), ("ff02::2", 0, 0, index))
+while (packet := s.recv(2048))[0] != 134:
+    pass
+print(packet.hex())
+"""
+
+
+def test_router_solicitations_are_answered_with_no_router(make_lab: MakeLab) -> None:
+    lab = make_lab()
+    lifecycle.up(lab, power=False)
+    assert wait_for(lambda: "tentative" not in _inside(lab, ["ip", "-6", "address", "show", "br0"]))
+    advertisement = bytes.fromhex(_inside(lab, [sys.executable, "-c", SOLICIT]))
+    lifetime, options = advertisement[6:8], advertisement[16:]
+    assert (lifetime, options) == (b"\0\0", b"")
+
+
+def _inside(lab: Lab, command: list[str]) -> str:
+    return process.run(lifecycle.inside(lab, command), timeout=10).text.strip()

@@ -77,19 +77,29 @@ def down(place: Path) -> bool:
 
 def status(lab: Lab) -> Status:
     """UnreachableError when the lab's root does not answer."""
-    answer = ask(lab.socket, {"verb": "status"}, timeout=ANSWER_TIME)
+    answer = _ask(lab, {"verb": "status"})
     return Status(str(answer["state"]), str(answer["message"]), cast(dict[str, str], answer["power"]))
 
 
 def switch(lab: Lab, nodes: list[str], action: str) -> None:
     """Power of some machines: on, off, cycle or reset. All are tried; RequestError names the first that failed."""
-    ask(lab.socket, {"verb": "power", "nodes": nodes, "action": action}, timeout=ANSWER_TIME)
+    _ask(lab, {"verb": "power", "nodes": nodes, "action": action})
 
 
 def inside(lab: Lab, command: list[str]) -> list[str]:
     """The command that runs `command` inside the lab's namespaces; UnreachableError when the lab is not up."""
     root = listener(lab.socket, timeout=ANSWER_TIME)
     return ["nsenter", "--target", str(root), "--net", "--mount", "--pid", "--wd=.", "--", *command]
+
+
+def _ask(lab: Lab, question: dict[str, object]) -> dict[str, object]:
+    try:
+        return ask(lab.socket, question, timeout=ANSWER_TIME)
+    except UnreachableError as error:
+        hint = (
+            f"was it killed? muster lab up --name {lab.name} begins anew, muster lab down --name {lab.name} cleans up"
+        )
+        raise UnreachableError(f"the lab does not answer: {error.message}", where=error.where, hint=hint) from error
 
 
 def _begin(lab: Lab, lock: int) -> None:
