@@ -4,7 +4,8 @@ import hashlib
 import socket
 import time
 
-from tests.node.conftest import Answer, Request, Server, Shell, blob, cut, silence, text
+from tests.node.conftest import Shell
+from tests.node.webserver import Answer, Request, Server, blob, cut, silence, text
 
 DATA = bytes(range(256)) * 4096
 SUM = hashlib.sha256(DATA).hexdigest()

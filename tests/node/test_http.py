@@ -7,7 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from tests.node.conftest import Request, Server, Shell, silence, text
+from tests.node.conftest import Shell
+from tests.node.webserver import Request, Server, silence, text
 
 CALL = 'if http_call POST "$1" 2 "$2"; then printf "%s" "$http_body"; else echo "failed: $http_error"; fi'
 

@@ -41,9 +41,12 @@ blob_grown() {
 blob_follow() {
     blob_unfollow
     mkfifo -m 600 "$run/hash" "$run/wget" 2>/dev/null || :
-    sha256sum <"$run/hash" >"$run/sum" &
+    exec 3<>"$run/nap" 6<>"$run/hash" 7<"$blob_file"
+    # the hasher says when it has its end of the pipe; what is written before that could be lost
+    { echo >&3 && exec sha256sum 3>&-; } <"$run/hash" >"$run/sum" 6>&- 7<&- &
     blob_hash_pid=$!
-    exec 6>"$run/hash" 7<"$blob_file"
+    IFS= read -r -t 10 _ <&3
+    exec 3>&-
     blob_position=0
 }
 
@@ -65,7 +68,8 @@ blob_again() {
 blob_try() {
     blob_error='' blob_status='' blob_shown=${blob_shown:-0} blob_reported=${blob_reported:-0}
     # stdout of wget is never used; its stderr carries headers and complaints
-    wget -q -c -S -O "$blob_file" "$blob_url" 2>"$run/wget" 6>&- &
+    exec 4<>"$run/wget"
+    wget -q -c -S -O "$blob_file" "$blob_url" 2>&4 4>&- 6>&- &
     blob_pid=$!
     exec 4<"$run/wget"
     blob_watch

@@ -45,10 +45,12 @@ http_call() {
 }
 
 http_exchange() {
-    exec 8<>"$run/request"
+    exec 8<>"$run/request" 9<>"$run/answer"
     http_request "$1" "$4" >&8
-    # nc keeps both ends of its input pipe, so that it never sees an end and never half-closes
-    nc -w 10 "$http_host" "$http_port" <&8 >"$run/answer" 2>&1 8>&- &
+    # nc keeps both ends of its input pipe, so that it never sees an end and never half-closes. The end of
+    # its output is its own end: ours is opened for reading only once nc has one. No open here blocks:
+    # a child's death would break it off, and with it PID 1.
+    nc -w 10 "$http_host" "$http_port" <&8 >&9 2>&1 8>&- 9>&- &
     http_pid=$!
     exec 9<"$run/answer" 8>&-
     http_head "$3" && http_take "$3" "${5:-}"

@@ -17,9 +17,9 @@ report_send() {
     report_body="stage$TAB$1${NEWLINE}status$TAB$2${NEWLINE}uptime$TAB$uptime$NEWLINE"
     [ -z "${3:-}" ] || report_body="${report_body}percent$TAB$3$NEWLINE"
     [ -z "${4:-}" ] || report_body="${report_body}message$TAB$4$NEWLINE"
-    exec 8<>"$run/report"
+    exec 8<>"$run/report" 5<>"$run/reported"
     http_request POST "$report_body" >&8
-    nc -w 3 "$http_host" "$http_port" <&8 >"$run/reported" 2>/dev/null 8>&- 6>&- &
+    nc -w 3 "$http_host" "$http_port" <&8 >&5 2>/dev/null 8>&- 5>&- 6>&- &
     report_pid=$!
     exec 5<"$run/reported" 8>&-
 }

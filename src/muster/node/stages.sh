@@ -106,7 +106,8 @@ plan_usable() {
             return 1
         }
     done
-    names='' plan_each interface plan_name
+    names=''
+    plan_each interface plan_name
     saved=$IFS
     IFS=$NEWLINE
     # shellcheck disable=SC2086
@@ -271,13 +272,14 @@ stage_handover() {
     printf '%s\n' "$server" >"$run/server"
 }
 
-# leave: the last acts here. Once /dev and /proc are gone, nothing may be redirected or measured.
+# leave: the last acts here. Once /dev and /proc have moved, nothing may be redirected or measured, and
+# programs are called through busybox's own path.
 leave() {
     report_finish
     console_hold
     console_close
-    for place in /dev /proc /sys; do
-        mount -o move $place "$newroot$place" || say "handover: $place cannot be moved into the new root"
+    for place in /dev /sys /proc; do
+        /bin/busybox mount -o move $place "$newroot$place" || say "handover: $place cannot be moved into the new root"
         say_kernel=''
     done
 }
