@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from muster.host import process
+from muster.host import files, process
 from muster.host.ask import ask, listener
 from muster.lab import lifecycle, overview
 from muster.lab.plan import CONTROLLER_USER, Lab
@@ -38,6 +38,10 @@ def _namespace(entry: Path) -> Path | None:
         return (entry / "ns/net").readlink()
     except OSError:
         return None
+
+
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def alive(pid: int) -> bool:
@@ -79,11 +83,13 @@ def test_up_registers_boots_and_down_leaves_nothing(make_lab: MakeLab) -> None:
     assert not lifecycle.down(lab.folder)
 
 
-def test_nothing_of_a_killed_lab_is_left_and_the_next_up_cleans_up(make_lab: MakeLab) -> None:
+@pytest.mark.parametrize("victim", ["root", "unshare"])
+def test_nothing_of_a_killed_lab_is_left_and_the_next_up_cleans_up(make_lab: MakeLab, victim: str) -> None:
     lab = make_lab()
     lifecycle.up(lab)
     running = members(lab)
-    os.kill(root_of(lab), signal.SIGKILL)
+    root = root_of(lab)
+    os.kill(root if victim == "root" else parent(root), signal.SIGKILL)
     assert wait_for(lambda: not any(alive(pid) for pid in running), 3)
     with pytest.raises(UnreachableError):
         lifecycle.status(lab)
@@ -240,6 +246,16 @@ def test_console_shows_the_machine_and_outlives_a_power_cycle(make_lab: MakeLab)
     finally:
         os.close(terminal)
     assert lab.console_log("n1").read_bytes().count(b"SeaBIOS") == 2
+
+
+def test_a_console_has_one_person_at_a_time(make_lab: MakeLab) -> None:
+    lab = make_lab()
+    lifecycle.up(lab, power=False)
+    command = [sys.executable, "-m", "muster.cli.main", "lab", "console", "n1", "--dir", str(lab.folder)]
+    with files.locked(lab.machine_folder("n1") / "console.lock"):
+        refused = process.run(command, check=False, timeout=10)
+    assert refused.status == 2
+    assert b"another console holds it" in refused.stderr
 
 
 def _read_until(terminal: int, word: str, limit: float = 10) -> str:

@@ -38,8 +38,7 @@ class Status:
 
 def check_host() -> None:
     """RequestError when this machine or this user cannot have a lab; ask before anything else."""
-    if os.geteuid() != 0:
-        raise RequestError("a lab makes network namespaces: it needs root", hint="sudo muster lab up")
+    _check_user()
     programs = [program for program in PROGRAMS if shutil.which(program) is None]
     missing = [*programs, *(str(file) for file in (OVMF_CODE, OVMF_VARIABLES) if not file.exists())]
     if missing:
@@ -67,6 +66,7 @@ def up(lab: Lab, *, image: str | None = None, power: bool = True) -> None:
 
 def down(place: Path) -> bool:
     """End the lab in that folder and remove everything of it; False when there was none. Idempotent."""
+    _check_user()
     if folder.held(place):
         _end(place)
     if not place.exists():
@@ -90,6 +90,11 @@ def inside(lab: Lab, command: list[str]) -> list[str]:
     """The command that runs `command` inside the lab's namespaces; UnreachableError when the lab is not up."""
     root = listener(lab.socket, timeout=ANSWER_TIME)
     return ["nsenter", "--target", str(root), "--net", "--mount", "--pid", "--wd=.", "--", *command]
+
+
+def _check_user() -> None:
+    if os.geteuid() != 0:
+        raise RequestError("a lab lives in namespaces of its own: that needs root", hint="sudo muster lab ...")
 
 
 def _ask(lab: Lab, question: dict[str, object]) -> dict[str, object]:
