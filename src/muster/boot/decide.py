@@ -1,13 +1,13 @@
 """What a machine shall boot: decided from the world and its facts alone, so that it can be explained for free."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from muster.model.cascade import Effective, effective
 from muster.model.errors import NotFoundError
 from muster.model.facts import MachineFacts
 from muster.model.images import any_version, resolve
 from muster.model.objects import Network, Node, Version
-from muster.model.world import World
+from muster.model.world import Match, World
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Wait:
 
     node: Node | None
     reason: str
-    version: Version | None
+    version: Version | None = None
     effective: Effective | None = None
 
 
@@ -39,34 +39,43 @@ Decision = Run | Wait
 def decide(world: World, facts: MachineFacts, architecture: str = "x86_64") -> Decision:
     """Known node with an image: Run. Anything else waits, with the reason in words for its console."""
     match = world.match(facts)
-    spare = _discovery_version(world, architecture)
+    decision = _decide(world, facts, match, architecture)
+    if isinstance(decision, Run):
+        return decision
+    return replace(decision, version=_discovery_version(world, architecture))
+
+
+def _decide(world: World, facts: MachineFacts, match: Match, architecture: str) -> Decision:
     if match.node is None:
         name = (facts.fingerprint or "")[:8] or "without any identity"
         why = f" ({match.flag})" if match.flag else ""
-        return Wait(None, f"machine {name} is not known{why}: `muster node adopt {name} NAME` names it", spare)
+        return Wait(None, f"machine {name} is not known{why}: `muster node adopt {name} NAME` names it")
     node = match.node
     try:
         merged = effective(world, node)
     except NotFoundError as error:
-        return Wait(node, f"node {node.name} cannot be configured: {error.message}", spare)
+        return Wait(node, f"node {node.name} cannot be configured: {error.message}")
     if merged.settings.image is None:
         hint = f"`muster node set {node.name} image=NAME` gives it one"
-        return Wait(node, f"node {node.name} has no image: {hint}", spare, merged)
+        return Wait(node, f"node {node.name} has no image: {hint}", effective=merged)
     try:
         version = resolve(world, merged.settings.image)
     except NotFoundError as error:
-        return Wait(node, f"node {node.name} has no image to boot: {error.message}", spare, merged)
+        return Wait(node, f"node {node.name} has no image to boot: {error.message}", effective=merged)
     if architecture and version.architecture != architecture:
         reason = f"node {node.name} is {architecture} but {version.name} is for {version.architecture}"
-        return Wait(node, reason, spare, merged)
+        return Wait(node, reason, effective=merged)
     return Run(node, merged, version, match.flag)
 
 
 def _discovery_version(world: World, architecture: str) -> Version | None:
+    wanted = architecture or "x86_64"
     for network in world.all(Network):
         if network.discovery_image is not None:
             try:
-                return resolve(world, network.discovery_image)
+                version = resolve(world, network.discovery_image)
             except NotFoundError:
                 continue  # the network names an image that is not packed yet: any other kernel will do
-    return any_version(world, architecture or "x86_64")
+            if version.architecture == wanted:
+                return version
+    return any_version(world, wanted)

@@ -4,7 +4,7 @@ Both come from the boot network and are not trusted: bounded, checked, and never
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from muster.model import values
@@ -77,26 +77,28 @@ def hello_facts(body: bytes) -> HelloFacts:
     kernel_boot = first.get("kernel-boot", "").strip().lower()
     if not _BOOT_ID.match(kernel_boot):
         raise RequestError("kernel-boot is not a boot id of random(4)", where="kernel-boot")
-    found = (_mac(line.split(" ")[1]) for line in lines.get("interface", ()) if line.count(" ") >= 1)
-    macs = tuple(dict.fromkeys(mac for mac in found if mac))
-    bootif = _mac(first.get("bootif", ""))
-    if bootif and bootif not in macs:
-        macs = (bootif, *macs)
-    machine = MachineFacts(
-        uuid=_uuid(first.get("uuid", "")),
-        board_serial=first.get("board-serial"),
-        product=first.get("product"),
-        macs=macs,
-    )
     return HelloFacts(
-        machine=machine,
+        machine=machine_facts(lines),
         kernel_boot=kernel_boot,
         kernel=first.get("kernel", ""),
         architecture=first.get("architecture", ""),
-        bootif=bootif,
+        bootif=_mac(first.get("bootif", "")),
         address=first.get("address", ""),
         stages=tuple(_stage_times(lines.get("stage", ()))),
         inventory={key: lines[key] for key in sorted(lines) if key not in ("muster-hello", "kernel-boot", "stage")},
+    )
+
+
+def machine_facts(lines: Mapping[str, Sequence[str]]) -> MachineFacts:
+    """Who the machine of a hello is, from its lines by key; the MAC that it booted from comes first."""
+    first = {key: entries[0] for key, entries in lines.items() if entries}
+    listed = (line.split(" ")[1] for line in lines.get("interface", ()) if " " in line)
+    macs = (_mac(text) for text in (first.get("bootif", ""), *listed))
+    return MachineFacts(
+        uuid=_uuid(first.get("uuid", "")),
+        board_serial=_text(first.get("board-serial", "")),
+        product=_text(first.get("product", "")),
+        macs=tuple(dict.fromkeys(mac for mac in macs if mac)),
     )
 
 
@@ -105,7 +107,7 @@ def parse_lines(body: bytes, *, limit: int) -> dict[str, tuple[str, ...]]:
     if len(body) > limit:
         raise RequestError(f"longer than {limit} bytes")
     found: dict[str, list[str]] = {}
-    for number, line in enumerate(body.decode("utf-8", errors="replace").splitlines(), 1):
+    for number, line in enumerate(body.decode("utf-8", errors="replace").split("\n"), 1):
         key, tab, value = line.partition("\t")
         if not line.strip():
             continue
@@ -115,7 +117,7 @@ def parse_lines(body: bytes, *, limit: int) -> dict[str, tuple[str, ...]]:
         if entries and key not in _REPEATED:
             raise RequestError(f"{key} is given twice", where=f"line {number}")
         if len(entries) < _MAX_REPEATED:
-            entries.append(_CLEAN.sub("?", value)[:_MAX_VALUE].strip())
+            entries.append(_CLEAN.sub("?", value.strip())[:_MAX_VALUE].strip())
     return {key: tuple(entries) for key, entries in found.items()}
 
 
@@ -143,4 +145,4 @@ def _uuid(text: str) -> str | None:
 
 
 def _text(text: str) -> str | None:
-    return _CLEAN.sub("?", text)[:128].strip() or None
+    return _CLEAN.sub("?", text.strip())[:128].strip() or None

@@ -35,7 +35,7 @@ def render(decision: Decision, facts: LoaderFacts, server: str, node_segment: Bl
             f"echo Muster: loading {version.name} failed, trying again in {RETRY_SECONDS} s",
             "imgfree",
             f"sleep {RETRY_SECONDS}",
-            "exit 1",
+            "exit",
             "",
         ]
     )
@@ -66,7 +66,7 @@ def _nothing_to_boot(reason: str) -> str:
             f"echo Muster: {_plain(reason)}" if reason else "echo Muster:",
             "echo Muster: no image is published on the controller yet, so there is no kernel to wait with",
             f"sleep {RETRY_SECONDS}",
-            "exit 1",
+            "exit",
             "",
         ]
     )
@@ -74,4 +74,4 @@ def _nothing_to_boot(reason: str) -> str:
 
 def _plain(text: str) -> str:
     """Text that iPXE prints as it is: no expansion, no operator."""
-    return "".join(c if c.isalnum() or c in " .,:=/@_-()'" else " " for c in text)
+    return "".join(c if (c.isascii() and c.isalnum()) or c in " .,:=/@_-()'" else " " for c in text)

@@ -41,16 +41,16 @@ def render(decision: Decision, overlay: OverlayData | None, key: BootKey, server
         ("token", key.token),
         ("now", str(int(now))),
         *((f"url.{word}", server + url.format(boot=key.boot)) for word, url in _URLS),
+        ("url.overlay", server + _overlay_url(key.boot, overlay)),
         *body,
     ]
-    return "".join(f"{name}\t{value}\n" for name, value in lines)
+    return "".join(f"{name}\t{_one_line(value)}\n" for name, value in lines)
 
 
 _URLS = (
     ("plan", urls.NODE_PLAN),
     ("report", urls.NODE_REPORT),
     ("heartbeat", urls.NODE_HEARTBEAT),
-    ("overlay", urls.NODE_OVERLAY),
 )
 Lines = list[tuple[str, str]]
 
@@ -58,6 +58,16 @@ Lines = list[tuple[str, str]]
 def digest(body: Lines) -> str:
     """16 hex that change when anything but token and clock changes."""
     return hashlib.sha256(repr(body).encode()).hexdigest()[:16]
+
+
+def _overlay_url(boot: str, overlay: OverlayData | None) -> str:
+    """Naming the bytes that were promised, so that others are answered by 409 and not sent in vain."""
+    url = urls.NODE_OVERLAY.format(boot=boot)
+    return f"{url}?sha256={overlay.sha256}" if overlay else url
+
+
+def _one_line(value: str) -> str:
+    return " ".join(value.split())
 
 
 def _body(decision: Decision, overlay: OverlayData | None, server: str, kernel: str) -> Lines:

@@ -51,7 +51,7 @@ def muster(context: click.Context, prefix: str | None) -> None:
 def main(arguments: list[str] | None = None) -> Any:
     """Run one command; every error becomes a message on standard error and an exit status (DESIGN section 12)."""
     try:
-        muster.main(arguments, prog_name="muster", standalone_mode=False)
+        status = muster.main(arguments, prog_name="muster", standalone_mode=False)
     except click.exceptions.Abort:
         sys.exit(130)
     except click.ClickException as error:
@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> Any:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(EXIT_OUR_FAULT)
-    sys.exit(0)
+    sys.exit(status if isinstance(status, int) else 0)
 
 
 def _fail(message: str, status: int) -> None:

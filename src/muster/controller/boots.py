@@ -4,19 +4,26 @@ Stages go to the record on disk as well, so that a restarted app still knows who
 and heartbeats live only here.
 """
 
+import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from muster.boot.facts import HelloFacts
 from muster.host.clock import Clock
-from muster.model.errors import NotFoundError
+from muster.model.errors import NotFoundError, StoreError
 from muster.model.facts import MachineFacts
 from muster.model.stages import WAIT
 from muster.store.timelines import BootRecord, Report, Timelines
 
+MAX_STRANGERS = 4096
+"""Boots of machines that are no node; a flood of hellos drops the oldest of them, which say hello again."""
+
 LOST_AFTER = 180.0
 """Seconds without a word after which a ready node is called lost: three heartbeats."""
+
+log = logging.getLogger("muster.boots")
 
 
 @dataclass
@@ -61,34 +68,26 @@ class Boots:
         self._lock = threading.Lock()
         self._by_id: dict[str, Boot] = {}
         self._by_machine: dict[str, Boot] = {}
-        for record in timelines.latest_boots():
+        self._strangers: dict[str, None] = {}
+        for record in sorted(timelines.latest_boots(), key=lambda r: r.started):
             self._remember(_restored(record, timelines.reports(record.boot), clock.now()))
 
     def hello(self, machine: str, facts: HelloFacts, node: str | None) -> Boot:
         """The boot that this machine is in: the one it already had when the kernel is the same, else a new one."""
         now = self._clock.now()
         with self._lock:
-            known = self._by_machine.get(machine)
-            if known is not None and known.kernel_boot == facts.kernel_boot:
-                known.heard = now
-                return known
-            boot = Boot(
-                boot=self._new_id(),
-                machine=machine,
-                kernel_boot=facts.kernel_boot,
-                facts=facts.machine,
-                kernel=facts.kernel,
-                architecture=facts.architecture,
-                started=now,
-                node=node,
-                heard=now,
-            )
-            self._remember(boot)
-        self._timelines.add_boot(
-            BootRecord(boot.boot, machine, node, boot.kernel_boot, now, _facts_document(facts)),
-        )
-        for stage in facts.stages:
-            self._timelines.add_report(boot.boot, Report(now, stage.uptime, stage.stage, "done"))
+            boot = self._by_machine.get(machine)
+            again = boot is not None and boot.kernel_boot == facts.kernel_boot
+            if boot is None or not again:
+                boot = _begun(self._new_id(), machine, facts, node, now)
+                self._remember(boot)
+            dropped = self._drop_strangers()
+        boot.heard = now
+        if again:
+            self.assign(boot, node)
+        else:
+            with _unrecorded():
+                self._write_down(boot, facts, dropped)
         return boot
 
     def get(self, boot: str) -> Boot:
@@ -101,8 +100,12 @@ class Boots:
 
     def assign(self, boot: Boot, node: str | None) -> None:
         """The machine turned out to be this node (adopted, renamed) or none any more."""
-        if boot.node != node:
+        if boot.node == node:
+            return
+        with self._lock:
             boot.node = node
+            self._sort_in(boot)
+        with _unrecorded():
             self._timelines.assign(boot.boot, node)
 
     def report(self, boot: Boot, report: Report, percent: int | None = None) -> None:
@@ -112,7 +115,8 @@ class Boots:
         if report.stage == "ready" and report.status == "done" and boot.ready_at is None:
             boot.ready_at, boot.ready_uptime = report.at, report.uptime
         if report.status != "progress":
-            self._timelines.add_report(boot.boot, report)
+            with _unrecorded():
+                self._timelines.add_report(boot.boot, report)
 
     def heartbeat(self, boot: Boot, words: Mapping[str, str]) -> None:
         """The agent's sign of life; its first `state ready` makes the node ready."""
@@ -147,12 +151,62 @@ class Boots:
     def history(self, node: str) -> list[BootRecord]:
         return self._timelines.boots_of(node)
 
+    def close(self) -> None:
+        self._timelines.close()
+
     def _remember(self, boot: Boot) -> None:
         older = self._by_machine.get(boot.machine)
         if older is not None:
             self._by_id.pop(older.boot, None)
         self._by_machine[boot.machine] = boot
         self._by_id[boot.boot] = boot
+        self._sort_in(boot)
+
+    def _sort_in(self, boot: Boot) -> None:
+        """Keep the strangers in the order of their hellos."""
+        self._strangers.pop(boot.machine, None)
+        if boot.node is None and self._by_machine.get(boot.machine) is boot:
+            self._strangers[boot.machine] = None
+
+    def _drop_strangers(self) -> list[str]:
+        dropped = list(self._strangers)[: max(0, len(self._strangers) - MAX_STRANGERS)]
+        for machine in dropped:
+            del self._strangers[machine]
+            del self._by_id[self._by_machine.pop(machine).boot]
+        return dropped
+
+    def _write_down(self, boot: Boot, facts: HelloFacts, dropped: Sequence[str]) -> None:
+        for machine in dropped:
+            self._timelines.forget(machine)
+        document = _facts_document(facts)
+        self._timelines.add_boot(
+            BootRecord(boot.boot, boot.machine, boot.node, boot.kernel_boot, boot.started, document)
+        )
+        for stage in facts.stages:
+            self._timelines.add_report(boot.boot, Report(boot.started, stage.uptime, stage.stage, "done"))
+
+
+@contextmanager
+def _unrecorded() -> Iterator[None]:
+    """A record that cannot be written stops no boot (a full disk must not stop the cluster)."""
+    try:
+        yield
+    except StoreError as error:
+        log.error("%s", error)
+
+
+def _begun(boot: str, machine: str, facts: HelloFacts, node: str | None, now: float) -> Boot:
+    return Boot(
+        boot=boot,
+        machine=machine,
+        kernel_boot=facts.kernel_boot,
+        facts=facts.machine,
+        kernel=facts.kernel,
+        architecture=facts.architecture,
+        started=now,
+        node=node,
+        heard=now,
+    )
 
 
 def _facts_document(facts: HelloFacts) -> dict[str, object]:

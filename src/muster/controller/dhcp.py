@@ -5,8 +5,8 @@ from ipaddress import IPv4Address, IPv4Network
 
 from muster.model.objects import Network, Node
 from muster.model.world import World
-from muster.services.dnsmasq import DhcpHost, DhcpNetwork
 from muster.services.dhcp_keeper import Tables
+from muster.services.dnsmasq import DhcpHost, DhcpNetwork
 
 
 def tables(world: World) -> Tables:

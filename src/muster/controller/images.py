@@ -19,7 +19,6 @@ def register(context: Context, text: Mapping[str, object], tag: str, who: str) -
     if not isinstance(version, Version):
         raise RequestError("not a version")
     _refuse_missing(context.blobs, version)
-    parse({"kind": "image", "name": version.image, "tags": {tag: version.digest[:12]}}, "tag")
 
     def plan(world: World) -> tuple[dict[str, object], list[Change]]:
         changes = _tagged(world, version, tag)
@@ -81,7 +80,7 @@ def delete(world: World, reference: str) -> tuple[dict[str, object], list[Change
 def _tagged(world: World, version: Version, tag: str) -> list[Change]:
     before = world.find(Image, version.image)
     tags = {**(before.tags if before else {}), tag or DEFAULT_TAG: version.digest[:12]}
-    after = Image(name=version.image, tags=tags)
+    after = parse({"kind": "image", "name": version.image, "tags": tags}, f"tag {tag!r}")
     return [] if before == after else [Change("image", version.image, before, after)]
 
 

@@ -37,6 +37,8 @@ def hello(context: Context, body: bytes, server: str) -> str:
     decision = decide(context.world, facts.machine, facts.architecture)
     if decision.node is None:
         _remember_pending(context, machine, facts)
+    else:
+        _forget_pending(context, machine)
     boot = context.boots.hello(machine, facts, decision.node.name if decision.node else None)
     return _plan(context, boot, server)
 
@@ -73,7 +75,6 @@ def overlay(context: Context, request: NodeRequest) -> Rendered:
 
 def _plan(context: Context, boot: Boot, server: str) -> str:
     decision = decide(context.world, boot.facts, boot.architecture)
-    context.boots.assign(boot, decision.node.name if decision.node else None)
     data = None
     if isinstance(decision, Run):
         try:
@@ -95,6 +96,18 @@ def _render(context: Context, run: Run, boot: Boot) -> Rendered:
 def _cannot_render(run: Run, error: MusterError) -> Decision:
     first_line = str(error).splitlines()[0]
     return Wait(run.node, f"an overlay of node {run.node.name} cannot be rendered: {first_line}", run.version)
+
+
+def _forget_pending(context: Context, machine: str) -> None:
+    """A machine that was declared by hand instead of adopted is no longer pending."""
+    if context.world.find(Machine, machine) is None:
+        return
+
+    def remove(world: World) -> tuple[None, list[Change]]:
+        before = world.find(Machine, machine)
+        return None, [Change("machine", machine, before, None)] if before else []
+
+    context.store.change(remove, who=f"machine {machine[:8]}")
 
 
 def _remember_pending(context: Context, machine: str, facts: HelloFacts) -> None:

@@ -21,6 +21,7 @@ def report(context: Context, request: NodeRequest, body: bytes) -> None:
     stage, status = words.get("stage", ""), words.get("status", "")
     if stage not in (*STAGES, WAIT) or status not in STATUSES:
         raise RequestError(f"no such stage or status: {stage!r} {status!r}")
+    _assign(context, request)
     uptime = words.get("uptime", "")
     entry = Report(
         at=context.clock.now(),
@@ -38,10 +39,16 @@ def heartbeat(context: Context, request: NodeRequest, body: bytes) -> str:
     words = _words(body)
     if words.get("state") not in HEARTBEAT_STATES:
         raise RequestError(f"state is one of {', '.join(HEARTBEAT_STATES)}")
+    _assign(context, request)
     context.boots.heartbeat(request.boot, words)
     boot = request.boot
     token = tokens.issue(context.token_key, boot.machine, boot.boot, context.clock.now())
     return f"token\t{token}\nsequence\t{context.world.revision}\n"
+
+
+def _assign(context: Context, request: NodeRequest) -> None:
+    """The machine may have become a node, or another one, since it last said something; a plan is asked by GET."""
+    context.boots.assign(request.boot, request.node.name if request.node else None)
 
 
 def _words(body: bytes) -> dict[str, str]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from muster.boot import ipxe
 from muster.boot.decide import Decision, Run, decide
-from muster.boot.facts import LoaderFacts
+from muster.boot.facts import LoaderFacts, machine_facts
 from muster.controller.boots import Boot
 from muster.controller.context import Context
 from muster.model.cascade import effective
@@ -31,6 +31,8 @@ def pending_rows(context: Context) -> list[dict[str, object]]:
     """One row for each machine that waits to be adopted."""
     rows: list[dict[str, object]] = []
     for machine in context.world.all(Machine):
+        if context.world.match(machine_facts(machine.inventory)).node is not None:
+            continue  # declared by hand meanwhile
         first = {key: entries[0] for key, entries in machine.inventory.items() if entries}
         boot = context.boots.of_machine(machine.name)
         rows.append(

@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from muster.boot.facts import machine_facts
 from muster.model import noderange
 from muster.model.check import refuse_conflicts
-from muster.model.documents import assign, document, parse
+from muster.model.documents import Document, assign, document, made, parse
 from muster.model.errors import ConflictError, NotFoundError, RequestError
-from muster.model.objects import DECLARED, KINDS, Node, Object
+from muster.model.facts import MachineFacts
+from muster.model.objects import DECLARED, KINDS, Machine, Node, Object
 from muster.model.world import Change, World
 
 MAX_DOCUMENTS = 200_000
@@ -25,7 +27,10 @@ def apply(world: World, documents: Sequence[Mapping[str, object]]) -> tuple[Outc
     """Make or replace each declared object. Raises RequestError or ConflictError and then changes nothing."""
     if len(documents) > MAX_DOCUMENTS:
         raise RequestError(f"more than {MAX_DOCUMENTS} documents at once")
-    items = [parse(text, f"document {number}") for number, text in enumerate(documents, 1)]
+    items = [
+        parse(text, f"document {number} ({text.get('kind')} {text.get('name')})")
+        for number, text in enumerate(documents, 1)
+    ]
     for item in items:
         if item.kind not in DECLARED:
             raise RequestError(f"a {item.kind} is not declared by hand", where=f"{item.kind} {item.name}")
@@ -38,15 +43,19 @@ def apply(world: World, documents: Sequence[Mapping[str, object]]) -> tuple[Outc
 
 def make(world: World, kind: str, names: str, assignments: Mapping[str, str]) -> tuple[Outcome, list[Change]]:
     """New objects of one kind from `key=value` words. ConflictError when one exists already."""
+    if kind not in DECLARED:
+        raise RequestError(f"a {kind} is not made by hand")
     wanted = noderange.expand(names)
     present = [name for name in wanted if (kind, name) in world.objects]
     if present:
         raise ConflictError(f"{kind} {noderange.fold(present)} exists", hint=f"muster {kind} set changes it")
-    return _settle(world, [_bare(kind, name, assignments) for name in wanted])
+    return _settle(world, [made(kind, name, assignments) for name in wanted])
 
 
 def change(world: World, kind: str, names: str, assignments: Mapping[str, str]) -> tuple[Outcome, list[Change]]:
     """Lay `key=value` words over existing objects. Raises NotFoundError naming those that do not exist."""
+    if kind not in DECLARED:
+        raise RequestError(f"a {kind} is not changed by hand")
     return _settle(world, [assign(item, assignments) for item in select(world, kind, names)])
 
 
@@ -78,14 +87,23 @@ def select(world: World, kind: str, names: str) -> list[Object]:
 
 def show(world: World, kind: str, name: str) -> dict[str, object]:
     """One object as a document, with the revision to base a change on."""
-    return {**document(select(world, kind, name)[0]), "revision": world.revision}
+    _refuse_unknown(kind)
+    found = select(world, kind, name)
+    if len(found) != 1:
+        raise RequestError(f"one {kind} is wanted, {name!r} is {len(found)}", hint=f"muster {kind} list {name}")
+    return {**document(found[0]), "revision": world.revision}
 
 
-def listing(world: World, kind: str) -> list[dict[str, object]]:
-    """All objects of a kind as documents, by name."""
+def listing(world: World, kind: str, names: str = "@all") -> list[dict[str, object]]:
+    """The objects of a kind as documents, by name; all of them or those of a range."""
+    _refuse_unknown(kind)
+    items = _of_kind(world, kind) if names == "@all" else select(world, kind, names)
+    return [document(item) for item in sorted(items, key=lambda o: o.name)]
+
+
+def _refuse_unknown(kind: str) -> None:
     if kind not in KINDS:
-        raise NotFoundError(f"there is no kind {kind!r}")
-    return [document(item) for item in sorted(_of_kind(world, kind), key=lambda o: o.name)]
+        raise NotFoundError(f"there is no kind {kind!r}", hint=f"the kinds are {', '.join(KINDS)}")
 
 
 def _of_kind(world: World, kind: str) -> Iterable[Object]:
@@ -96,19 +114,11 @@ def _by_prefix(world: World, kind: str, prefix: str) -> list[Object]:
     return [m for m in _of_kind(world, kind) if m.name.startswith(prefix)] if kind == "machine" else []
 
 
-def _bare(kind: str, name: str, assignments: Mapping[str, str]) -> Object:
-    if kind not in DECLARED:
-        raise RequestError(f"a {kind} is not made by hand")
-    if kind == "network":  # has required fields: all words must be there at once
-        return parse({"kind": kind, "name": name, **assignments}, f"network {name}")
-    return assign(parse({"kind": kind, "name": name}), assignments)
-
-
 def _settle(world: World, items: Sequence[Object]) -> tuple[Outcome, list[Change]]:
     changes, lines = [], []
     for item in items:
         before = world.objects.get((item.kind, item.name))
-        if before == item:
+        if before is not None and document(before) == document(item):  # a default that is said is not one left unsaid
             continue
         changes.append(Change(item.kind, item.name, before, item))
         lines.append(f"{'change' if before else 'add'} {item.kind} {item.name}")
@@ -117,32 +127,55 @@ def _settle(world: World, items: Sequence[Object]) -> tuple[Outcome, list[Change
 
 
 def adopt(world: World, machine: str, name: str, assignments: Mapping[str, str]) -> tuple[Outcome, list[Change]]:
-    """Make a pending machine the node `name`: a new one, or one declared so far without a machine."""
-    (pending,) = select(world, "machine", machine)
+    """Make a pending machine the node `name`: a new one, or one declared so far without a machine.
+
+    ConflictError when the machine would not be recognised as that node afterwards.
+    """
+    pending = _pending(world, machine)
     known = world.find(Node, name)
     if known is not None and known.machine is not None:
         raise ConflictError(f"node {name} is another machine already", hint=f"muster node show {name}")
-    facts = _claimed(pending)
-    plain: dict[str, object] = document(known) if known else {"kind": "node", "name": name}
-    if facts.get("machine"):
-        plain["machine"] = facts["machine"]
-    listed = plain.get("interfaces")
-    macs = [i.get("mac") for i in listed if isinstance(i, dict)] if isinstance(listed, list) else []
-    if facts["mac"] not in macs and not listed:
-        plain["interfaces"] = [{"name": "eth0", "mac": facts["mac"]}]
+    facts = machine_facts(pending.inventory)
+    plain: Document = document(known) if known else {"kind": "node", "name": name}
+    if key := _machine_key(facts):
+        plain["machine"] = key
+    if facts.macs:
+        plain["interfaces"] = _with_mac(known, facts.macs)
     node = assign(parse(plain), assignments)
     changes = [Change("node", name, known, node), Change("machine", pending.name, pending, None)]
     refuse_conflicts(world, changes)
-    return Outcome((f"adopt machine {pending.name[:8]} as node {name}",), world.revision + 1), changes
+    found = world.with_changes(changes, world.revision + 1).match(facts)
+    if found.node != node:
+        why = found.flag or "none of its facts is in the declaration"
+        raise ConflictError(f"machine {pending.short} would not be recognised as node {name}: {why}")
+    return Outcome((f"adopt machine {pending.short} as node {name}",), world.revision + 1), changes
 
 
-def _claimed(pending: Object) -> dict[str, object]:
-    inventory: Mapping[str, Sequence[str]] = getattr(pending, "inventory", {})
-    first = {key: entries[0] for key, entries in inventory.items() if entries}
-    if "uuid" in first:
-        machine: dict[str, str] = {"uuid": first["uuid"]}
-    elif "board-serial" in first:
-        machine = {"board_serial": first["board-serial"], "product": first.get("product", "")}
-    else:
-        machine = {}
-    return {"machine": machine, "mac": first.get("bootif", "")}
+def _pending(world: World, machine: str) -> Machine:
+    found = select(world, "machine", machine)
+    if len(found) != 1 or not isinstance(found[0], Machine):
+        raise RequestError(f"one machine is wanted, {machine!r} is {len(found)}", hint="muster node pending")
+    return found[0]
+
+
+def _machine_key(facts: MachineFacts) -> dict[str, str]:
+    """The facts that make the fingerprint; empty when only its MACs tell the machine."""
+    if facts.canonical_uuid and facts.uuid:
+        return {"uuid": facts.uuid}
+    if facts.board_serial and MachineFacts(board_serial=facts.board_serial).fingerprint:
+        return {"board_serial": facts.board_serial} | ({"product": facts.product} if facts.product else {})
+    return {}
+
+
+def _with_mac(known: Node | None, macs: Sequence[str]) -> list[Document]:
+    """The declared interfaces; the first that has no MAC gets the one that the machine booted from."""
+    listed = [
+        i.model_dump(mode="json", exclude_unset=True, exclude_none=True) for i in (known.interfaces if known else ())
+    ]
+    if any(i.get("mac") in macs for i in listed):
+        return listed
+    for interface in listed:
+        if "mac" not in interface:
+            interface["mac"] = macs[0]
+            return listed
+    return listed or [{"name": "eth0", "mac": macs[0]}]

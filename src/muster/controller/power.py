@@ -27,12 +27,10 @@ def switch(context: Context, names: str, action: str, who: str) -> list[dict[str
 
 
 def _switch_one(node: Node, power: Power | None, action: str) -> dict[str, object]:
-    if power is None:
-        return {
-            "name": node.name,
-            "power": None,
-            "error": "no power driver is set: muster node set NODE power.driver=...",
-        }
+    if power is None or power.driver is None or power.address is None:
+        missing = "address" if power and power.driver else "driver"
+        error = f"no power {missing} is set: muster node set {node.name} power.{missing}=..."
+        return {"name": node.name, "power": None, "error": error}
     machine = power.user or node.name
     try:
         match action:

@@ -51,6 +51,8 @@ def _still_used(after: World, change: Change) -> Iterator[str]:
             users.append(f"node {item.name}")
         if change.kind == "image" and isinstance(item, Node | Profile) and image_name(item.image) == change.name:
             users.append(f"{item.kind} {item.name}")
+        if change.kind == "image" and isinstance(item, Network) and image_name(item.discovery_image) == change.name:
+            users.append(f"network {item.name}")
     if users:
         yield f"{change.kind} {change.name} is used by {', '.join(sorted(users)[:10])}"
 
@@ -66,10 +68,11 @@ def _duplicates(after: World, changes: Iterable[Change]) -> Iterator[str]:
             if interface.address:
                 owners["address", interface.address.partition("/")[0]].add(node.name)
         if node.machine and (fingerprint := declared_facts(node.machine).fingerprint):
-            owners["machine", fingerprint[:8]].add(node.name)
+            owners["machine", fingerprint].add(node.name)
     for (what, value), names in sorted(owners.items()):
         if len(names) > 1:
-            yield f"{what} {value} belongs to several nodes: {', '.join(sorted(names))}"
+            shown = value[:8] if what == "machine" else value
+            yield f"{what} {shown} belongs to several nodes: {', '.join(sorted(names))}"
 
 
 def _networks(after: World) -> Iterator[str]:

@@ -7,8 +7,9 @@ from pydantic import BaseModel, ValidationError
 from muster.model.errors import RequestError
 from muster.model.objects import DECLARED, KINDS, Interface, Node, Object
 
-LIST_SEPARATORS = {"authorized_keys": "\n"}
+LIST_SEPARATORS = {"authorized_keys": "\n", "kernel_arguments": " "}
 """How a list is written in one word; a comma unless said here."""
+Document = dict[str, object]
 
 
 def parse(document: Mapping[str, object], where: str = "") -> Object:
@@ -24,10 +25,18 @@ def parse(document: Mapping[str, object], where: str = "") -> Object:
         raise RequestError("; ".join(lines), where=where or f"{kind} {name}") from error
 
 
-def document(item: Object) -> dict[str, object]:
+def document(item: Object) -> Document:
     """The fields that were set, in the model's order, as plain JSON-able values."""
     plain = item.model_dump(mode="json", exclude_none=True, exclude_unset=True)
     return {"kind": item.kind, "name": item.name} | {k: v for k, v in plain.items() if v not in ([], {})}
+
+
+def made(kind: str, name: str, assignments: Mapping[str, str]) -> Object:
+    """A new object of a declared kind from `key=value` words. Raises RequestError."""
+    plain: Document = {"kind": kind, "name": name}
+    for key, value in assignments.items():
+        _assign(plain, key, value, KINDS[kind])
+    return parse(plain, f"{kind} {name}")
 
 
 def assign(item: Object, assignments: Mapping[str, str]) -> Object:
@@ -41,7 +50,7 @@ def assign(item: Object, assignments: Mapping[str, str]) -> Object:
     return parse(plain, f"{plain['kind']} {plain['name']}")
 
 
-def _assign(plain: dict[str, object], key: str, value: str, model: type[BaseModel]) -> None:
+def _assign(plain: Document, key: str, value: str, model: type[BaseModel]) -> None:
     field, _, rest = key.partition(".")
     if field in ("kind", "name") or field not in model.model_fields:
         known = ", ".join(k for k in model.model_fields if k not in ("kind", "name"))
@@ -49,20 +58,30 @@ def _assign(plain: dict[str, object], key: str, value: str, model: type[BaseMode
     if field == "interfaces":
         _assign_interface(plain, key, rest, value)
     elif rest:
-        inner = plain.setdefault(field, {})
-        if not isinstance(inner, dict):
-            raise RequestError(f"{field} has no parts: {key!r}")
-        if value:
-            inner[rest] = value
-        else:
-            inner.pop(rest, None)
+        _assign_part(plain, field, [rest] if _is(model, field, "dict[") else rest.split("."), value)
     elif not value:
         plain.pop(field, None)
     else:
-        plain[field] = _split(field, value) if _is_list(model, field) else value
+        plain[field] = _split(field, value) if _is(model, field, "tuple[") else value
 
 
-def _assign_interface(plain: dict[str, object], key: str, rest: str, value: str) -> None:
+def _assign_part(plain: Document, field: str, parts: Sequence[str], value: str) -> None:
+    """Reach into a map of its own fields; one that is left empty goes."""
+    if not parts:
+        if value:
+            plain[field] = value
+        else:
+            plain.pop(field, None)
+        return
+    inner = plain.setdefault(field, {})
+    if not isinstance(inner, dict):
+        raise RequestError(f"{field} has no parts: {'.'.join((field, *parts))!r}")
+    _assign_part(inner, parts[0], parts[1:], value)
+    if not inner:
+        del plain[field]
+
+
+def _assign_interface(plain: Document, key: str, rest: str, value: str) -> None:
     name, _, part = rest.rpartition(".")
     if not name or part not in Interface.model_fields:
         parts = ", ".join(k for k in Interface.model_fields if k != "name")
@@ -83,8 +102,8 @@ def _split(field: str, value: str) -> Sequence[str]:
     return [part.strip() for part in value.split(LIST_SEPARATORS.get(field, ",")) if part.strip()]
 
 
-def _is_list(model: type[BaseModel], field: str) -> bool:
-    return "tuple[" in str(model.model_fields[field].annotation)
+def _is(model: type[BaseModel], field: str, what: str) -> bool:
+    return what in str(model.model_fields[field].annotation)
 
 
 def _reason(message: str) -> str:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from ClusterShell.NodeSet import NodeSet, NodeSetException
+from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetException
 
 from muster.model.cascade import effective
 from muster.model.errors import NotFoundError, RequestError
@@ -11,30 +11,48 @@ from muster.model.objects import Node
 from muster.model.world import World
 
 _TERM = re.compile(r"(?:[^,\[]|\[[^\]]*\])+")
+_RANGE = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
 _MAX_NAMES = 200_000
 
 
 def expand(text: str) -> list[str]:
     """The names that a range without groups stands for, in its order. Raises RequestError."""
+    _refuse_huge(text)
     try:
-        found = NodeSet(text, resolver=None)
+        found = NodeSet(text, resolver=RESOLVER_NOGROUP)
     except NodeSetException as error:
         raise RequestError(f"not a node range: {text!r}: {error}") from error
-    if len(found) > _MAX_NAMES:
-        raise RequestError(f"{text!r} has {len(found)} names, more than {_MAX_NAMES}")
+    if not found:
+        raise RequestError("a node range is empty")
     return [str(name) for name in found]
+
+
+def _refuse_huge(text: str) -> None:
+    """ClusterShell makes every name before it can be asked how many they are."""
+    names = 0
+    for term in _TERM.findall(text):
+        count = 1
+        for inside in re.findall(r"\[([^\]]*)\]", term):
+            spans = (int(last) - int(first) for first, last in _RANGE.findall(inside))
+            count *= inside.count(",") + 1 + sum(span for span in spans if span > 0)
+        names += count
+    if names > _MAX_NAMES:
+        raise RequestError(f"{text!r} has {names} names, more than {_MAX_NAMES}")
 
 
 def fold(names: Iterable[str]) -> str:
     """Names as one short range."""
-    return str(NodeSet.fromlist(list(names), resolver=None))
+    return str(NodeSet.fromlist(list(names), resolver=RESOLVER_NOGROUP))
 
 
 def select(world: World, text: str) -> list[Node]:
     """The stored nodes of a range. NotFoundError names every one that does not exist."""
     chosen: dict[str, Node] = {}
     unknown: list[str] = []
-    for term in _TERM.findall(text):
+    terms = _TERM.findall(text)
+    if ",".join(terms) != text:
+        raise RequestError(f"not a node range: {text!r}", hint="n1,n[3-5],@all,@PROFILE,@LABEL:VALUE")
+    for term in terms:
         for name in _group(world, term[1:]) if term.startswith("@") else expand(term):
             node = world.find(Node, name)
             if node is None:

@@ -44,10 +44,13 @@ class SecretReference(Frozen):
 
 
 class Power(Frozen):
-    """How a node is switched: the driver and what it needs to reach the machine."""
+    """How a node is switched: the driver and what it needs to reach the machine.
 
-    driver: Literal["lab"]
-    address: Annotated[str, Field(min_length=1, max_length=255)]
+    A profile may set the part that its nodes share; a node can be switched once driver and address are known.
+    """
+
+    driver: Literal["lab"] | None = None
+    address: Annotated[str, Field(min_length=1, max_length=255)] | None = None
     user: str | None = None
     password: SecretReference | None = None
 
@@ -129,7 +132,7 @@ class Node(Settings):
     @model_validator(mode="after")
     def _interfaces_differ(self) -> Self:
         for what in ("name", "mac", "address"):
-            seen = [value for i in self.interfaces if (value := getattr(i, what)) is not None]
+            seen = [value.partition("/")[0] for i in self.interfaces if (value := getattr(i, what)) is not None]
             if len(seen) != len(set(seen)):
                 raise ValueError(f"two interfaces of one node have the same {what}")
         return self
@@ -215,6 +218,12 @@ class Version(Frozen):
     packages: Blob
     features: Features
     sizes: dict[str, int] = {}
+
+    @model_validator(mode="after")
+    def _named_by_content(self) -> Self:
+        if self.name != f"{self.image}@{self.digest[:12]}":
+            raise ValueError(f"the name of a version is IMAGE@DIGEST: {self.image}@{self.digest[:12]}, not {self.name}")
+        return self
 
     @property
     def blobs(self) -> tuple[Blob, ...]:

@@ -20,6 +20,8 @@ def mac(text: str) -> str:
         raise ValueError(f"not a MAC address: {text!r}")
     if int(plain[:2], 16) & 1:
         raise ValueError(f"a group address cannot be an interface's MAC: {text!r}")
+    if plain == "0" * 12:
+        raise ValueError("the MAC of all zeros belongs to no interface")
     return spaced
 
 

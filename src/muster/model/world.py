@@ -84,8 +84,9 @@ class World:
                     None,
                     f"the machine is {by_print}'s but a MAC is {', '.join(sorted(by_mac - {by_print}))}'s",
                 )
-            flag = "" if by_mac or not facts.macs else f"none of the MACs declared for {by_print} is in this machine"
-            return Match(self.get(Node, by_print), flag)
+            node = self.get(Node, by_print)
+            swapped = facts.macs and not by_mac and any(i.mac for i in node.interfaces)
+            return Match(node, f"none of the MACs declared for {by_print} is in this machine" if swapped else "")
         if len(by_mac) > 1:
             return Match(None, f"its MACs belong to several nodes: {', '.join(sorted(by_mac))}")
         if not by_mac:
@@ -109,7 +110,7 @@ def _contradicts(node: Node, facts: MachineFacts) -> bool:
     if (wanted := canonical_uuid(key.uuid)) is not None and facts.uuid is not None:
         return wanted != facts.canonical_uuid
     if key.board_serial is not None and facts.board_serial is not None:
-        return (key.board_serial, key.product) != (facts.board_serial, facts.product)
+        return key.board_serial != facts.board_serial or (key.product is not None and key.product != facts.product)
     return False
 
 

@@ -9,17 +9,20 @@ from dataclasses import asdict
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
 
 import muster
 from muster.controller import images, node_views, objects, power
 from muster.controller.context import Context
 from muster.model import urls
-from muster.model.errors import MusterError
+from muster.model.errors import EXIT_BAD_REQUEST, MusterError, RequestError
 from muster.model.world import Change, World
 
 Json = dict[str, object]
+Revision = Annotated[int, Field(ge=0, le=2**53)]
 Answer = TypeVar("Answer")
 
 
@@ -29,7 +32,7 @@ class _Body(BaseModel):
 
 class ApplyBody(_Body):
     documents: list[Json]
-    based_on: int | None = None
+    based_on: Revision | None = None
     dry_run: bool = False
 
 
@@ -38,7 +41,7 @@ class AssignBody(_Body):
     names: str
     assignments: dict[str, str]
     make: bool = False
-    based_on: int | None = None
+    based_on: Revision | None = None
     dry_run: bool = False
 
 
@@ -77,6 +80,8 @@ def api_app(context: Context, server: str) -> FastAPI:
     """The ASGI app for administrators; `server` is our node-facing URL, for explanations."""
     app = FastAPI(title="Muster", version=muster.__version__, docs_url=None, redoc_url=None)
     app.add_exception_handler(MusterError, _refused)
+    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(HTTPException, _no_route)
     _object_routes(app, context)
     _node_routes(app, context, server)
     _image_routes(app, context)
@@ -106,7 +111,7 @@ def _object_routes(app: FastAPI, context: Context) -> None:
             return _columns(node_views.node_rows(context, names), columns)
         if kind == "machine":
             return _columns(node_views.pending_rows(context), columns)
-        return _columns(objects.listing(context.world, kind), columns)
+        return _columns(objects.listing(context.world, kind, names), columns)
 
     @app.get(urls.API_OBJECT)
     def show(kind: str, name: str, effective: bool = False) -> Json:
@@ -132,7 +137,7 @@ def _object_routes(app: FastAPI, context: Context) -> None:
         return asdict(_do(context, lambda w: objects.delete(w, body.kind, body.names), who, body.dry_run))
 
     @app.get(urls.API_CHANGES)
-    def changes(after: int = 0, limit: Annotated[int, Query(le=10_000)] = 1000) -> list[Json]:
+    def changes(after: Revision = 0, limit: Annotated[int, Query(ge=1, le=10_000)] = 1000) -> list[Json]:
         return [asdict(record) for record in context.store.changes(after, limit)]
 
 
@@ -198,6 +203,18 @@ def _columns(rows: Sequence[Mapping[str, object]], columns: str | None) -> list[
         return [dict(row) for row in rows]
     wanted = columns.split(",")
     return [{key: row.get(key) for key in wanted} for row in rows]
+
+
+def _malformed(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    lines = [f"{'.'.join(map(str, e['loc'][1:])) or 'body'}: {e['msg']}" for e in error.errors()]
+    return _refused(_request, RequestError("; ".join(lines)))
+
+
+def _no_route(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    refusal = {"error": f"the controller cannot be asked this: {error.detail}", "exit_status": EXIT_BAD_REQUEST}
+    return JSONResponse(refusal, error.status_code)
 
 
 def _refused(_request: Request, error: Exception) -> JSONResponse:

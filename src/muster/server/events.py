@@ -15,12 +15,16 @@ class Events:
         self.closing = False
         store.subscribe(self._committed)
 
-    async def changed(self, timeout: float) -> bool:
-        """Wait for the next commit, at most `timeout` seconds; False when time ran out or we are closing."""
+    def next(self) -> asyncio.Event:
+        """What the next commit sets. Take it before looking at the world: a commit in between is not missed."""
+        return self._changed
+
+    async def changed(self, event: asyncio.Event, timeout: float) -> bool:
+        """Wait for the commit of `next`, at most `timeout` seconds; False when time ran out or we are closing."""
         if self.closing:
             return False
         try:
-            await asyncio.wait_for(self._changed.wait(), timeout)
+            await asyncio.wait_for(event.wait(), timeout)
         except TimeoutError:
             return False
         return not self.closing
@@ -31,7 +35,8 @@ class Events:
         self._wake()
 
     def _committed(self, _world: World) -> None:
-        self._loop.call_soon_threadsafe(self._wake)
+        if not self.closing:  # else the loop may be gone
+            self._loop.call_soon_threadsafe(self._wake)
 
     def _wake(self) -> None:
         waiting, self._changed = self._changed, asyncio.Event()

@@ -29,6 +29,8 @@ _BOOT = re.compile(r"^[0-9a-f]{16}$")
 
 def nodes_app(context: Context, events: Events, key: str) -> ASGIApp:
     """The ASGI app for nodes; requests without nginx's key are refused."""
+    if not key:
+        raise ValueError("an empty key would let everybody in")
     handlers = _Handlers(context, events)
     routes = [
         Route(urls.BOOT_IPXE, handlers.boot_ipxe, methods=["GET"]),
@@ -48,10 +50,9 @@ class _Handlers:
         self._events = events
 
     async def boot_ipxe(self, request: Request) -> Response:
-        script = answer_boot(
-            self._context.world, dict(request.query_params), _server(request), self._context.node_segment
-        )
-        return PlainTextResponse(script)
+        # The first value of a name is the true one: the machine's own texts come last (boot/ipxe_static.py).
+        query = dict(reversed(request.query_params.multi_items()))
+        return PlainTextResponse(answer_boot(self._context.world, query, _server(request), self._context.node_segment))
 
     async def hello(self, request: Request) -> Response:
         body = await _body(request, HELLO_MAX_BYTES)
@@ -61,10 +62,11 @@ class _Handlers:
         wait, known = _wait(request), request.query_params.get("after", "")
         deadline = self._context.clock.monotonic() + wait
         while True:
+            event = self._events.next()
             who = await self._authorized(request)
             text = await run_in_threadpool(node_plan.plan, self._context, who, _server(request))
             left = deadline - self._context.clock.monotonic()
-            if node_plan.plan_digest(text) != known or left <= 0 or not await self._events.changed(left):
+            if node_plan.plan_digest(text) != known or left <= 0 or not await self._events.changed(event, left):
                 return PlainTextResponse(text)
 
     async def overlay(self, request: Request) -> Response:
@@ -86,7 +88,7 @@ class _Handlers:
         answer = await run_in_threadpool(node_report.heartbeat, self._context, who, body)
         deadline = self._context.clock.monotonic() + _wait(request)
         while (left := deadline - self._context.clock.monotonic()) > 0:
-            if not await self._events.changed(left) and self._events.closing:
+            if not await self._events.changed(self._events.next(), left) and self._events.closing:
                 break
         return PlainTextResponse(answer)
 

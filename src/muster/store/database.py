@@ -7,7 +7,8 @@ What `change` returned is on disk (WAL, `synchronous=FULL`).
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -46,14 +47,18 @@ class Store:
         self._clock = clock
         self._lock = threading.Lock()
         self._listeners: list[Callable[[World], None]] = []
+        self._connection = _connected(path)
         try:
-            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=FULL")
             migrate(self._connection, path)
             self._world = self._load()
         except sqlite3.Error as error:
+            self._connection.close()
             raise StoreError(f"cannot be opened: {error}", where=str(path)) from error
+        except StoreError:
+            self._connection.close()
+            raise
 
     @property
     def world(self) -> World:
@@ -85,12 +90,10 @@ class Store:
             records = [
                 (self._world.revision, what, name, json.dumps({"verb": verb}), who, self._clock.now()) for name in names
             ]
-            try:
+            with self._transaction():
                 self._connection.executemany(
                     "INSERT INTO changes (revision, kind, name, after, who, at) VALUES (?, ?, ?, ?, ?, ?)", records
                 )
-            except sqlite3.Error as error:
-                raise StoreError(f"cannot be written: {error}", where=str(self._path)) from error
 
     def changes(self, after: int, limit: int = 1000) -> list[ChangeRecord]:
         """The changes of revisions later than `after`, oldest first."""
@@ -123,18 +126,17 @@ class Store:
         return World().with_changes(loaded, revision)
 
     def _refuse_stale(self, changes: Sequence[Change], based_on: int) -> None:
-        newer = {
-            (record.kind, record.name): record for record in self._records("revision > ?", (based_on,), "sequence", -1)
-        }
-        stale = [newer[key] for change in changes if (key := (change.kind, change.name)) in newer]
+        stale = []
+        for change in changes:
+            newer = "kind = ? AND name = ? AND revision > ?"
+            stale += self._records(newer, (change.kind, change.name, based_on), "sequence DESC", 1)
         if stale:
             names = ", ".join(f"{r.kind} {r.name} (by {r.who})" for r in stale)
             raise ConflictError(f"changed since revision {based_on}: {names}", hint="look at it again, then repeat")
 
     def _commit(self, changes: Sequence[Change], revision: int, who: str) -> None:
         now = self._clock.now()
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
+        with self._transaction():
             for change in changes:
                 before, after = _document(change.before), _document(change.after)
                 if after is None:
@@ -148,6 +150,12 @@ class Store:
                     "INSERT INTO changes (revision, kind, name, before, after, who, at) VALUES (?, ?, ?, ?, ?, ?, ?)",
                     (revision, change.kind, change.name, before, after, who, now),
                 )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            yield
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             if self._connection.in_transaction:
@@ -163,11 +171,21 @@ class Store:
             "SELECT sequence, revision, kind, name, before, after, who, at FROM changes"
             f" WHERE {where} ORDER BY {order} LIMIT {int(limit)}"
         )
-        rows = self._connection.execute(query, values).fetchall()
+        try:
+            rows = self._connection.execute(query, values).fetchall()
+        except (sqlite3.Error, OverflowError) as error:
+            raise StoreError(f"cannot be read: {error}", where=str(self._path)) from error
         return [
             ChangeRecord(sequence, revision, kind, name, _parsed(before), _parsed(after), who, at)
             for sequence, revision, kind, name, before, after, who, at in rows
         ]
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    try:
+        return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+    except sqlite3.Error as error:
+        raise StoreError(f"cannot be opened: {error}", where=str(path)) from error
 
 
 def _document(item: Object | None) -> str | None:

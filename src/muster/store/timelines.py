@@ -17,6 +17,9 @@ from muster.model.errors import StoreError
 KEPT_BOOTS = 10
 """Boots remembered for each machine."""
 
+KEPT_REPORTS = 1000
+"""Reports remembered of each boot, the newest: a node may fail and try again for weeks."""
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS boots (
     boot TEXT PRIMARY KEY, machine TEXT NOT NULL, node TEXT, kernel_boot TEXT NOT NULL, started REAL NOT NULL,
@@ -89,6 +92,12 @@ class Timelines:
                 self._execute("DELETE FROM reports WHERE boot=?", (boot,))
                 self._execute("DELETE FROM boots WHERE boot=?", (boot,))
 
+    def forget(self, machine: str) -> None:
+        """Drop everything that is remembered of a machine."""
+        with self._lock:
+            self._execute("DELETE FROM reports WHERE boot IN (SELECT boot FROM boots WHERE machine=?)", (machine,))
+            self._execute("DELETE FROM boots WHERE machine=?", (machine,))
+
     def assign(self, boot: str, node: str | None) -> None:
         """The machine of this boot is now that node."""
         with self._lock:
@@ -99,6 +108,11 @@ class Timelines:
             self._execute(
                 "INSERT INTO reports VALUES (?, ?, ?, ?, ?, ?)",
                 (boot, report.at, report.uptime, report.stage, report.status, report.message),
+            )
+            self._execute(
+                "DELETE FROM reports WHERE boot=?1 AND rowid <="
+                " (SELECT rowid FROM reports WHERE boot=?1 ORDER BY rowid DESC LIMIT 1 OFFSET ?2)",
+                (boot, KEPT_REPORTS),
             )
 
     def latest_boots(self) -> list[BootRecord]:
