@@ -110,10 +110,13 @@ TAMPERING: dict[str, tuple[Callable[[Path], object], str]] = {
     "a manifest that is no JSON": (lambda f: (f / "manifest.json").write_text("{"), "manifest.json"),
     "a huge manifest": (lambda f: (f / "manifest.json").write_text(" " * (2 << 20)), "longer than"),
     "another kernel release": (lambda f: manifest(f, kernel_release="6.2"), "its content has"),
-    "another image": (lambda f: manifest(f, image="y"), "its content has"),
-    "another name": (lambda f: manifest(f, name="x@0123456789ab"), "not image@digest"),
-    "another digest": (lambda f: manifest(f, digest="0" * 64), "its content has"),
-    "an unknown field": (lambda f: manifest(f, run="rm"), "run: Extra inputs"),
+    "another image": (lambda f: manifest(f, image="y"), "IMAGE@DIGEST"),
+    "another name": (lambda f: manifest(f, name="x@0123456789ab"), "IMAGE@DIGEST"),
+    "another digest": (lambda f: manifest(f, digest="0" * 64), "IMAGE@DIGEST"),
+    "another digest and name": (lambda f: manifest(f, digest="0" * 64, name=f"x@{'0' * 12}"), "its content has"),
+    "another kind": (lambda f: (f / "manifest.json").write_text('{"kind": "image", "name": "x"}'), "not a version"),
+    "a list for a manifest": (lambda f: (f / "manifest.json").write_text("[]"), "not a manifest"),
+    "an unknown field": (lambda f: manifest(f, run="rm"), "run: "),
     "a path for a hash": (lambda f: manifest(f, root={"sha256": "../../etc/shadow", "size": 1}), "root.sha256"),
 }
 

@@ -11,10 +11,9 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from muster.host.files import CHUNK, fsync_folder, write_atomic
 from muster.images.shelf import discard
+from muster.model.documents import parse
 from muster.model.errors import ConflictError, NotFoundError, RequestError
 from muster.model.objects import Blob, Version
 from muster.store.blobs import Blobs
@@ -32,11 +31,7 @@ def digest(document: Mapping[str, object]) -> str:
 
 def version_of(document: Mapping[str, object]) -> Version:
     """The version that a controller showed, without what it says beside the manifest. RequestError when it is none."""
-    fields = {key: value for key, value in document.items() if key in Version.model_fields}
-    try:
-        return Version.model_validate(fields)
-    except ValidationError as error:
-        raise RequestError(f"not a version: {error.errors()[0]['msg']}") from error
+    return _parsed({key: value for key, value in document.items() if key in Version.model_fields}, "")
 
 
 def export_version(blobs: Blobs, version: Version, folder: Path, *, link: bool = False) -> None:
@@ -87,15 +82,22 @@ def _manifest(folder: Path) -> Version:
     if len(data) > MANIFEST_MAXIMUM:
         raise RequestError(f"longer than {MANIFEST_MAXIMUM} bytes", where=str(path))
     try:
-        version = Version.model_validate_json(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise RequestError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}", where=str(path)) from error
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"not JSON: {error}", where=str(path)) from error
+    if not isinstance(document, dict):
+        raise RequestError("not a manifest", where=str(path))
+    version = _parsed(document, str(path))
     found = digest(version.model_dump(mode="json"))
     if version.digest != found:
         raise RequestError(f"says digest {version.digest}, its content has {found}", where=str(path))
-    if version.name != f"{version.image}@{found[:12]}":
-        raise RequestError(f"the name {version.name} is not image@digest", where=str(path))
+    return version
+
+
+def _parsed(document: dict[str, object], where: str) -> Version:
+    version = parse(document, where)
+    if not isinstance(version, Version):
+        raise RequestError(f"not a version but a {version.kind}", where=where)
     return version
 
 

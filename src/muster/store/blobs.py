@@ -66,16 +66,27 @@ class Blobs:
 
     def _take(self, path: Path) -> Blob | None:
         """Rename a file of this file system into the store; None when it is on another one."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self._prepare()
         with path.open("rb") as file:
             if os.fstat(file.fileno()).st_dev != self.folder.stat().st_dev:
                 return None
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             return self._publish(path, file, Blob(sha256=digest, size=file.tell()))
 
+    def _prepare(self) -> None:
+        """The folder, owned as its parent is: root packs, the unprivileged app stores blobs too."""
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir()
+        except FileExistsError:
+            return
+        owner = self.folder.parent.stat()
+        if os.geteuid() == 0:
+            os.chown(self.folder, owner.st_uid, owner.st_gid)
+
     @contextmanager
     def _incoming(self) -> Iterator[tuple[Path, IO[bytes]]]:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self._prepare()
         temporary = self.folder / f".incoming.{secrets.token_hex(8)}"
         try:
             with temporary.open("xb") as file:
