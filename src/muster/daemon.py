@@ -1,6 +1,5 @@
 """The composition root: builds the app from a prefix and runs it. The supervisor starts this module as `app`."""
 
-import argparse
 import asyncio
 import contextlib
 import hashlib
@@ -35,6 +34,7 @@ from muster.overlays.library import Overlays
 from muster.server.api import api_app
 from muster.server.events import Events
 from muster.server.nodes import nodes_app
+from muster.services.child import CONTROL_FD, KEY
 from muster.services.dhcp_keeper import DhcpKeeper, DnsmasqFiles
 from muster.services.prepare import TOKEN_KEY
 from muster.settings import Settings
@@ -42,8 +42,6 @@ from muster.store.blobs import Blobs
 from muster.store.database import Store
 from muster.store.timelines import Timelines
 
-KEY_VARIABLE = "MUSTER_KEY"
-SUPERVISOR_VARIABLE = "MUSTER_SUPERVISOR_FD"
 _UCRED = 12
 
 log = logging.getLogger("muster.app")
@@ -113,7 +111,7 @@ def main(arguments: list[str] | None = None) -> int:
     paths = Paths.of(words[words.index("--prefix") + 1] if "--prefix" in words else None)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stdout)
     try:
-        key = os.environ.pop(KEY_VARIABLE)
+        key = os.environ.pop(KEY)
         daemon = build(paths, SystemClock(), _supervisor_channel())
     except MusterError as error:
         log.error("cannot start: %s", error)
@@ -174,7 +172,7 @@ def _unix_socket(path: Path) -> socket.socket:
 
 def _supervisor_channel() -> Callable[[str], None]:
     """The inherited end of the supervisor's control channel; without one (a test) commands go nowhere."""
-    number = os.environ.pop(SUPERVISOR_VARIABLE, "")
+    number = os.environ.pop(CONTROL_FD, "")
     if not number:
         return lambda command: log.warning("no supervisor to tell: %s", command)
     channel = socket.socket(fileno=int(number))

@@ -10,6 +10,7 @@ from muster.cli import output
 from muster.cli.session import Session, dry_run_option, form_option, pass_session, say
 from muster.model import urls
 from muster.model.errors import RequestError
+from muster.model.errors import RequestError
 
 
 @click.command()
@@ -51,6 +52,18 @@ def apply(session: Session, files: Sequence[Any], dry_run: bool) -> None:
     """Make or replace the objects of YAML FILES (`-` for standard input), all or nothing."""
     documents = [document for file in files for document in _documents(file)]
     say(session.ask(urls.API_APPLY, {"documents": documents, "dry_run": dry_run}), dry_run)
+
+
+def _documents(file: Any) -> list[object]:
+    """The documents of one file, every scalar a string (the model types them)."""
+    import yaml
+
+    try:
+        return [document for document in yaml.load_all(file.read(), Loader=yaml.BaseLoader) if document is not None]
+    except (yaml.YAMLError, RecursionError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{file.name}:{mark.line + 1}" if mark else file.name
+        raise RequestError(f"not YAML: {getattr(error, 'problem', None) or error}", where=where) from error
 
 
 @click.command()

@@ -89,8 +89,9 @@ class DhcpKeeper:
             self._tell("stop dnsmasq")
             return
         config = dnsmasq.render_config(networks, self._files.port, self._files.folder, self._files.tftp)
-        config_changed = _replace(self._files.folder / dnsmasq.CONFIG, config)
+        # The hosts first: the supervisor starts dnsmasq as soon as there is a configuration.
         hosts_changed = _replace(self._files.folder / dnsmasq.HOSTS, dnsmasq.render_hosts(hosts))
+        config_changed = _replace(self._files.folder / dnsmasq.CONFIG, config)
         if config_changed or (hosts_changed and self._restart_for(networks, hosts)):
             self._tell("restart dnsmasq")
         elif hosts_changed:
