@@ -12,7 +12,7 @@ import shutil
 import tarfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -201,7 +201,8 @@ def beat(request: Request) -> None:
     """A held answer, as the controller gives it."""
     if "wait=0" not in request.path:
         time.sleep(20)
-    request.reply(200, b"sequence\t1\n")
+    with suppress(BrokenPipeError):
+        request.reply(200, b"sequence\t1\n")
 
 
 def serve(server: Server, tiny: Tiny, laid: bytes, first: str | None = None) -> None:

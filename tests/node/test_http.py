@@ -132,3 +132,14 @@ def test_reports_arrive_in_order_and_a_dead_controller_stops_nothing(shell: Shel
         ["stage\troot", "status\tdone"],
         ["stage\toverlay", "status\tfailed", "message\tno good"],
     ]
+
+
+def test_no_report_is_lost_while_other_programs_run(shell: Shell, server: Server) -> None:
+    server.answers["/report"] = [text("", 204)]
+    lines = shell(
+        "url_report=$1 http_token=t n=0\nreport download start\nsleep 3 &\nother=$!\n"
+        "while [ $n -lt 20 ]; do n=$((n + 1)); report download progress $n; done\nreport_finish\nkill $other\necho $n",
+        f"{server.url}/report",
+    )
+    assert lines == ["20"]
+    assert len(server.seen) == 21

@@ -43,7 +43,7 @@ blob_follow() {
     mkfifo -m 600 "$run/hash" "$run/wget" 2>/dev/null || :
     exec 3<>"$run/nap" 6<>"$run/hash" 7<"$blob_file"
     # the hasher says when it has its end of the pipe; what is written before that could be lost
-    { echo >&3 && exec sha256sum 3>&-; } <"$run/hash" >"$run/sum" 6>&- 7<&- &
+    { echo >&3 && exec sha256sum 3>&-; } <"$run/hash" >"$run/sum" 5<&- 6>&- 7<&- &
     blob_hash_pid=$!
     IFS= read -r -t 10 _ <&3
     exec 3>&-
@@ -69,7 +69,7 @@ blob_try() {
     blob_error='' blob_status='' blob_shown=${blob_shown:-0} blob_reported=${blob_reported:-0}
     # stdout of wget is never used; its stderr carries headers and complaints
     exec 4<>"$run/wget"
-    wget -q -c -S -O "$blob_file" "$blob_url" 2>&4 4>&- 6>&- &
+    wget -q -c -S -O "$blob_file" "$blob_url" 2>&4 4>&- 5<&- 6>&- 7<&- &
     blob_pid=$!
     exec 4<"$run/wget"
     blob_watch
@@ -169,7 +169,7 @@ blob_progress() {
     [ "$blob_position" = "$blob_before" ] || blob_alive=$centiseconds
     blob_percent=$((blob_position * 100 / blob_size))
     [ $((centiseconds - blob_reported)) -ge $BLOB_REPORT ] && [ "$blob_percent" != "$blob_shown" ] || return 0
-    [ $((blob_percent / 10)) = $((blob_shown / 10)) ] || say "download: $blob_percent % of $((blob_size >> 20)) MiB"
+    [ $((blob_percent / 10)) = $((blob_shown / 10)) ] || [ "$blob_size" -lt 1048576 ] || say "download: $blob_percent % of $((blob_size >> 20)) MiB"
     blob_shown=$blob_percent blob_reported=$centiseconds
     report download progress "$blob_percent"
 }

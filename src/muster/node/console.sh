@@ -44,7 +44,7 @@ pause() {
 console_offer() {
     [ -z "${console_pid:-}" ] && [ -n "${say_kernel:-}" ] || return 0
     say 'type shell and press Enter for a shell on this console'
-    console_listen </dev/console >/dev/console 2>&1 &
+    console_listen </dev/console >/dev/console 2>&1 4<&- 5<&- 6>&- 7<&- &
     console_pid=$!
 }
 
@@ -67,7 +67,7 @@ console_hold() {
 console_close() {
     [ -n "${console_pid:-}" ] || return 0
     kill "$console_pid" 2>/dev/null
-    wait "$console_pid"
+    wait "$console_pid" 2>/dev/null
     console_pid=''
 }
 

@@ -19,7 +19,7 @@ report_send() {
     [ -z "${4:-}" ] || report_body="${report_body}message$TAB$4$NEWLINE"
     exec 8<>"$run/report" 5<>"$run/reported"
     http_request POST "$report_body" >&8
-    nc -w 3 "$http_host" "$http_port" <&8 >&5 2>/dev/null 8>&- 5>&- 6>&- &
+    nc -w 3 "$http_host" "$http_port" <&8 >&5 2>/dev/null 8>&- 4>&- 5>&- 6>&- 7>&- &
     report_pid=$!
     exec 5<"$run/reported" 8>&-
 }
@@ -27,7 +27,8 @@ report_send() {
 # report_finish: let the last report arrive.
 report_finish() {
     [ -n "${report_pid:-}" ] || return 0
-    IFS= read -r -t 3 _ <&5 || :
+    # to the end, so that nothing of this answer can be taken for the next one's
+    while IFS= read -r -t 3 _ <&5; do :; done
     exec 5<&-
     kill "$report_pid" 2>/dev/null
     wait "$report_pid" 2>/dev/null
