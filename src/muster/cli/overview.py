@@ -10,7 +10,6 @@ from muster.cli import output
 from muster.cli.session import Session, dry_run_option, form_option, pass_session, say
 from muster.model import urls
 from muster.model.errors import RequestError
-from muster.model.errors import RequestError
 
 
 @click.command()
