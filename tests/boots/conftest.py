@@ -29,7 +29,7 @@ class RunningLab:
 
     @property
     def folder(self) -> Path:
-        return Path("/run/muster-lab") / self.name
+        return Path("/var/lib/muster-lab") / self.name
 
     @property
     def paths(self) -> Paths:
@@ -93,7 +93,10 @@ class RunningLab:
         return sorted((self.folder / "nodes").glob("*/console.log"))
 
     def _run(self, words: tuple[str, ...], *, check: bool) -> process.Finished:
-        env = {"MUSTER_PREFIX": str(self.paths.prefix), "MUSTER_CACHE": os.environ.get("MUSTER_CACHE", "/var/cache/muster")}
+        env = {
+            "MUSTER_PREFIX": str(self.paths.prefix),
+            "MUSTER_CACHE": os.environ.get("MUSTER_CACHE", "/var/cache/muster"),
+        }
         return process.run([sys.executable, "-m", "muster.cli.main", *words], env=env, check=check, timeout=600)
 
 

@@ -12,7 +12,7 @@ import shutil
 import tarfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +36,7 @@ echo "tiny: net $(cat /sys/class/net/boot0/address) $(ip -4 addr show dev boot0 
 echo "tiny: mounts $(grep -c ' /run/muster/lower squashfs ' /proc/mounts) $(grep -c '^root / overlay' /proc/mounts)"
 echo "tiny: left $(ps -o comm | sort | uniq -c | tr -s ' \\n' ' _')"
 echo "tiny: environment $(env | sort | tr '\\n' ' ')"
-while read line; do [ "$line" = stop ] && kill -TERM "$(cat /run/muster/agent.pid)"; done
+while read line; do sh -c "$line"; done
 """
 
 
@@ -201,8 +201,7 @@ def beat(request: Request) -> None:
     """A held answer, as the controller gives it."""
     if "wait=0" not in request.path:
         time.sleep(20)
-    with suppress(BrokenPipeError):
-        request.reply(200, b"sequence\t1\n")
+    request.reply(200, b"sequence\t1\n")
 
 
 def serve(server: Server, tiny: Tiny, laid: bytes, first: str | None = None) -> None:
@@ -225,7 +224,9 @@ def test_a_tiny_image_boots_to_ready(tiny: Tiny, server: Server, tmp_path: Path)
         until = time.monotonic() + 20
         while not heartbeats(server) and time.monotonic() < until:
             time.sleep(0.1)
-        console.type("stop")
+        console.type('echo "agent: $(grep -c . /run/muster/agent.pid) $(stat -c %a /run/muster/token)"')
+        console.wait("agent: 1 600", 10)
+        console.type('kill -TERM "$(cat /run/muster/agent.pid)"')
         while len(heartbeats(server)) < 3 and time.monotonic() < until:
             time.sleep(0.1)
     assert "tiny: image overlay init=1" in said

@@ -21,7 +21,7 @@ def machines(
     return plan.plan_machines(nodes=nodes, unknown=unknown, firmware=firmware, nic=nic, memory=memory, cpus=cpus)
 
 
-def lab(folder: Path = Path("/run/muster-lab/default")) -> Lab:
+def lab(folder: Path = Path("/var/lib/muster-lab/default")) -> Lab:
     return Lab("default", folder, "tcg", machines(unknown=1), plan.muster_controller(folder / "controller"))
 
 
@@ -94,7 +94,7 @@ def test_nodes_are_registered_unknown_machines_are_not() -> None:
         "name": "n1",
         "machine": {"uuid": "6d757374-6572-4c61-8062-5254004d0001"},
         "interfaces": [{"name": "eth0", "mac": "52:54:00:4d:00:01", "address": "10.77.0.11/24"}],
-        "power": {"driver": "lab", "address": "/run/muster-lab/default/lab.sock"},
+        "power": {"driver": "lab", "address": "/var/lib/muster-lab/default/lab.sock"},
         "kernel_arguments": ["console=ttyS0"],
     }
 

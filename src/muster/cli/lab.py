@@ -17,7 +17,7 @@ def lab() -> None:
 
 def _place_options(function: "click.decorators.FC") -> "click.decorators.FC":
     for option in (
-        click.option("--dir", "place", type=click.Path(path_type=Path), help="Its folder (/run/muster-lab/NAME)."),
+        click.option("--dir", "place", type=click.Path(path_type=Path), help="Its folder (/var/lib/muster-lab/NAME)."),
         click.option("--name", default="default", show_default=True, help="Which lab; several can be up at once."),
     ):
         function = option(function)

@@ -53,18 +53,6 @@ def apply(session: Session, files: Sequence[Any], dry_run: bool) -> None:
     say(session.ask(urls.API_APPLY, {"documents": documents, "dry_run": dry_run}), dry_run)
 
 
-def _documents(file: Any) -> list[object]:
-    """The documents of one file, every scalar a string (the model types them)."""
-    import yaml
-
-    try:
-        return [document for document in yaml.load_all(file.read(), Loader=yaml.BaseLoader) if document is not None]
-    except (yaml.YAMLError, RecursionError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{file.name}:{mark.line + 1}" if mark else file.name
-        raise RequestError(f"not YAML: {getattr(error, 'problem', None) or error}", where=where) from error
-
-
 @click.command()
 def version() -> None:
     """Print the release."""
@@ -75,12 +63,12 @@ def _documents(file: Any) -> list[object]:
     """Every scalar a string (the model gives it its type). Raises RequestError naming file and line."""
     import yaml
 
-    try:
-        loaded = list(yaml.load_all(file.read(), Loader=yaml.CBaseLoader))
+    try:  # the parser in Python: the one in C dies of deep nesting
+        loaded = list(yaml.load_all(file.read(), Loader=yaml.BaseLoader))
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise RequestError(f"not YAML: {error.problem}", where=f"{file.name}:{line}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, RecursionError, UnicodeDecodeError) as error:
         raise RequestError(f"not YAML: {error}", where=file.name) from error
     for document in loaded:
         if document and not isinstance(document, dict):

@@ -86,7 +86,7 @@ def remove(folder: Path) -> None:
 
 
 def _remove_base(base: Path) -> None:
-    """/run/muster-lab itself goes with the last lab in it."""
+    """/var/lib/muster-lab itself goes with the last lab in it."""
     if base == BASE and not any(base.iterdir()):
         base.rmdir()
 

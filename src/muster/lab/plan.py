@@ -14,7 +14,7 @@ from muster.model.errors import MusterError, RequestError
 Firmware = Literal["bios", "uefi"]
 Accelerator = Literal["kvm", "tcg"]
 
-BASE = Path("/run/muster-lab")
+BASE = Path("/var/lib/muster-lab")
 NETWORK = ipaddress.ip_network("10.77.0.0/24")
 CONTROLLER = "10.77.0.1"
 PORT = 9898

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from muster.host import process
-from muster.lab import control, network, plan, router
+from muster.lab import control, network, plan, reach, router
 from muster.lab.plan import Controller, Lab
 from muster.lab.qemu import Places
 from muster.lab.retry import ConsoleWatch
@@ -144,6 +144,7 @@ async def run(lab: Lab) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, root.stopping.set)
     loop.add_signal_handler(signal.SIGCHLD, lambda: reap(root))
+    reach.open_up(lab.folder / "reach")
     network.bring_up(lab.machines)
     network.name_machines(lab.machines, lab.folder / "hosts")
     _answer_solicitations(loop)

@@ -142,6 +142,8 @@ def _loader_tags() -> list[str]:
     return [
         "dhcp-userclass=set:ipxe,iPXE",
         "dhcp-match=set:ipxe,175",
+        # iPXE waits 2 to 3 s for a ProxyDHCP answer unless told that none will come (its option 175, sub-option 176).
+        "dhcp-option-force=tag:ipxe,encap:175,176,1b",
         *(
             f"dhcp-match=set:{tag},option:client-arch,{number}"
             for tag, numbers in families.items()
