@@ -1,0 +1,124 @@
+"""How far each machine is, over silence, restarts, floods and full disks."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from muster.boot.facts import HelloFacts, hello_facts
+from muster.controller import boots as module
+from muster.controller.boots import LOST_AFTER, Boot, Boots
+from muster.model.errors import NotFoundError
+from muster.store.timelines import Report, Timelines
+from tests.cluster import FakeClock, hello
+
+Open = Callable[[], Boots]
+
+
+@pytest.fixture
+def opened(tmp_path: Path, clock: FakeClock) -> Iterator[Open]:
+    """The boots as a new process would know them."""
+    numbers = itertools.count(1)
+    made: list[Boots] = []
+
+    def make() -> Boots:
+        for boots in made:
+            boots.close()
+        made.append(Boots(Timelines(tmp_path / "boots.db"), clock, lambda: f"{next(numbers):016x}"))
+        return made[-1]
+
+    yield make
+    for boots in made:
+        boots.close()
+
+
+def said(boots: Boots, boot: Boot, stage: str, status: str, percent: int | None = None) -> str:
+    boots.report(boot, Report(1000.0, 5.0, stage, status), percent)
+    return boot.state(1000.0)
+
+
+def facts(boot: int = 1) -> HelloFacts:
+    return hello_facts(hello(boot=boot))
+
+
+def test_the_words_for_a_boot(opened: Open, clock: FakeClock) -> None:
+    clock.time = 1000.0
+    boots = opened()
+    boot = boots.hello("m", facts(), "n1")
+    assert boot.state(1000.0) == "booting"
+    assert said(boots, boot, "wait", "start") == "waiting"
+    assert said(boots, boot, "download", "progress", 40) == "booting" and boot.percent == 40
+    assert said(boots, boot, "verify", "failed") == "failed"
+    assert said(boots, boot, "download", "start") == "booting"
+    boots.heartbeat(boot, {"state": "starting", "uptime": "7"})
+    assert boot.state(1000.0) == "booting"
+    boots.heartbeat(boot, {"state": "ready", "uptime": "9.5"})
+    assert (boot.state(1000.0), boot.ready_uptime) == ("ready", 9.5)
+    assert boot.state(1001.0 + LOST_AFTER) == "lost"
+    clock.time = 2000.0
+    boots.heartbeat(boot, {"state": "ready", "uptime": "900"})
+    assert (boot.state(2000.0), boot.ready_uptime) == ("ready", 9.5), "back, and it became ready only once"
+    boots.heartbeat(boot, {"state": "stopping", "uptime": "901"})
+    assert boot.state(2000.0) == "stopping"
+
+
+def test_one_kernel_is_one_boot(opened: Open) -> None:
+    boots = opened()
+    first = boots.hello("m", facts(), None)
+    assert boots.hello("m", facts(), "n1") is first and first.node == "n1"
+    second = boots.hello("m", facts(2), "n1")
+    assert second.boot != first.boot and boots.of_node("n1") is second
+    with pytest.raises(NotFoundError):
+        boots.get(first.boot)
+    assert [r.boot for r in boots.history("n1")] == [second.boot, first.boot] or len(boots.history("n1")) == 2
+
+
+def test_a_restart_forgets_nobody(opened: Open, clock: FakeClock) -> None:
+    boots = opened()
+    ready, failed = boots.hello("a", facts(), "n1"), boots.hello("b", facts(), "n2")
+    boots.heartbeat(ready, {"state": "ready", "uptime": "9"})
+    said(boots, failed, "download", "failed")
+    clock.time += 10 * LOST_AFTER
+    boots = opened()
+    assert boots.get(ready.boot).state(clock.now()) == "ready", "nobody is lost because we were away"
+    assert boots.get(failed.boot).state(clock.now()) == "failed"
+    assert boots.hello("a", facts(), "n1").boot == ready.boot
+    assert boots.get(ready.boot).facts == ready.facts and boots.get(ready.boot).ready_uptime == 9.0
+
+
+def test_progress_and_heartbeats_are_not_written(opened: Open) -> None:
+    boots = opened()
+    boot = boots.hello("m", facts(), "n1")
+    before = len(boots.timeline(boot.boot))
+    said(boots, boot, "download", "progress", 10)
+    for _ in range(3):
+        boots.heartbeat(boot, {"state": "ready", "uptime": "9"})
+    assert [r.stage for r in boots.timeline(boot.boot)][before:] == ["ready"]
+    assert [(r.stage, r.uptime) for r in boots.timeline(boot.boot)][:2] == [("modules", 1.25), ("network", 2.5)]
+
+
+def test_a_flood_of_strangers_drops_the_oldest_of_them_and_no_node(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_STRANGERS", 10)
+    boots = opened()
+    node, adopted = boots.hello("node", facts(), "n1"), boots.hello("adopted", facts(), None)
+    boots.assign(adopted, "n2")
+    strangers = [boots.hello(f"s{i}", facts(), None) for i in range(30)]
+    for known in (boots, opened()):
+        assert known.of_node("n1") is not None and known.of_node("n2") is not None
+        assert [s.machine for s in strangers if known.of_machine(s.machine)] == [f"s{i}" for i in range(20, 30)]
+    assert boots.get(node.boot) is node
+    with pytest.raises(NotFoundError):
+        boots.get(strangers[0].boot)
+
+
+def test_a_record_that_cannot_be_written_stops_no_boot(opened: Open, caplog: pytest.LogCaptureFixture) -> None:
+    boots = opened()
+    boots.close()
+    boot = boots.hello("m", facts(), "n1")
+    assert said(boots, boot, "download", "start") == "booting"
+    boots.heartbeat(boot, {"state": "ready", "uptime": "9"})
+    assert boots.get(boot.boot).state(1000.0) == "ready"
+    assert "the record of boots cannot be used" in caplog.text
