@@ -1,8 +1,13 @@
 """Options that all rooms' tests share."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests import cluster
+
+from muster.controller.context import Context
+from muster.overlays.render import Renderer
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -19,3 +24,24 @@ def update_golden(request: pytest.FixtureRequest) -> bool:
 def shared_cache(pytestconfig: pytest.Config) -> Path:
     """What is costly to make and may serve every test and the next run: image trees and versions."""
     return pytestconfig.cache.mkdir("muster")
+
+
+@pytest.fixture(scope="session")
+def overlay_workers() -> Iterator[Renderer]:
+    """One pool of render workers for the whole run."""
+    pool = Renderer()
+    yield pool
+    pool.close()
+
+
+@pytest.fixture
+def clock() -> cluster.FakeClock:
+    return cluster.FakeClock()
+
+
+@pytest.fixture
+def controller(tmp_path: Path, overlay_workers: Renderer, clock: cluster.FakeClock) -> Iterator[Context]:
+    """A controller over real stores that knows n1, n2, the image debian and the network lab."""
+    context = cluster.cluster(tmp_path / "controller", overlay_workers, clock)
+    yield context
+    cluster.close(context)
