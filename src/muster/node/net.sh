@@ -77,7 +77,7 @@ net_wait_link() {
 
 net_dhcp() {
     rm -f "$run/lease"
-    udhcpc -i "$net_device" -s "$lib/lease" -O mtu -n -q -f -t 4 -T 3 >/dev/null 2>&1
+    udhcpc -i "$net_device" -s "$lib/lease" -O mtu -n -q -f -t 10 -T 1 >/dev/null 2>&1
     [ -s "$run/lease" ] || {
         say "$net_device: no DHCP server answered"
         return 1
@@ -146,7 +146,7 @@ net_clear() {
 }
 
 # net_rename "NAME MAC"...: give the interfaces their names. Kernels before 6.2 rename only what is
-# down; the boot interface gets its address and route back.
+# down: there the boot interface loses its link for a moment, and gets its address and route back.
 net_rename() {
     while [ $# -gt 0 ]; do
         net_rename_one "${1%% *}" "${1#* }" || say "the interface with MAC ${1#* } keeps its name, not ${1%% *}"
@@ -167,14 +167,17 @@ net_rename_one() {
     }
     [ "$net_current" != "$1" ] || return 0
     [ ! -e "/sys/class/net/$1" ] || net_move "$1" "old$1" || return
-    net_move "$net_current" "$1"
+    net_move "$net_current" "$1" && say "interface $net_current is now $1"
 }
 
 net_move() {
+    if ip link set "$1" name "$2" 2>/dev/null; then
+        [ "$1" != "$net_device" ] || net_device=$2
+        return 0
+    fi
     ip link set "$1" down && ip link set "$1" name "$2" || return
-    say "interface $1 is now $2"
     [ "$1" = "$net_device" ] || return 0
     net_device=$2
     ip addr flush dev "$2"
-    net_apply
+    net_apply && net_wait_link
 }
