@@ -35,7 +35,7 @@ def test_registering_again_is_no_change(controller: Context) -> None:
 
 
 def test_a_version_whose_blobs_are_missing_is_refused(controller: Context) -> None:
-    with pytest.raises(RequestError, match="blobs of .* are missing"):
+    with pytest.raises(RequestError, match=r"blobs of .* are missing"):
         images.register(controller, version_document(kernel="6.2"), "latest", "x")
     assert len(versions(controller)) == 1
 

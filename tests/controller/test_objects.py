@@ -26,9 +26,9 @@ def pending(body: bytes, world: World = WORLD) -> tuple[World, str, MachineFacts
     return after(world, [Change("machine", name, None, machine)]), name, facts.machine
 
 
-def refused(world: World, *arguments: object) -> str:
+def refused(world: World, machine: str, name: str, words: dict[str, str]) -> str:
     with pytest.raises(RequestError) as caught:
-        objects.adopt(world, *arguments)  # type: ignore[arg-type]
+        objects.adopt(world, machine, name, words)
     return str(caught.value)
 
 

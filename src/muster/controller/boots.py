@@ -253,6 +253,7 @@ def _optional(value: object) -> str | None:
 
 def _seconds(text: str) -> float:
     try:
-        return float(text)
+        seconds = float(text)
     except ValueError:
         return 0.0
+    return seconds if 0 <= seconds < 1e9 else 0.0

@@ -156,4 +156,4 @@ def _decision_words(decision: Decision) -> str:
 
 
 def _gibibytes(kilobytes: str) -> str:
-    return f"{int(kilobytes) / 1048576:.1f} GiB" if kilobytes.isdigit() else ""
+    return f"{int(kilobytes) / 1048576:.1f} GiB" if kilobytes.isdigit() and len(kilobytes) < 16 else ""
