@@ -251,6 +251,10 @@ def test_a_tiny_image_boots_to_ready(tiny: Tiny, server: Server, tmp_path: Path)
     assert "secret" not in said
 
 
+def test_the_initramfs_of_the_cloud_kernel_is_small(tiny: Tiny) -> None:
+    assert tiny.initramfs.stat().st_size < 4_000_000
+
+
 def test_bad_answers_are_told_and_overcome(tiny: Tiny, server: Server, tmp_path: Path) -> None:
     laid = overlay()
     serve(server, tiny, laid)
