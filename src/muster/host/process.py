@@ -16,6 +16,8 @@ from muster.model.errors import CommandError
 
 Argument = str | os.PathLike[str]
 STDERR_TAIL = 2000
+Handle = subprocess.Popen[bytes]
+"""A program that was started: what others need of the type, without importing subprocess."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def start(
     cwd: Path | None = None,
     pass_fds: Sequence[int] = (),
     own_session: bool = False,
-) -> "subprocess.Popen[bytes]":
+) -> Handle:
     """Start a program and return its handle; the caller waits for it or ends it.
 
     Raises CommandError when the program is missing.

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -37,11 +36,11 @@ class Root:
     machines: dict[str, VirtualMachine]
     state: str = "starting"
     message: str = ""
-    controller: "subprocess.Popen[bytes] | None" = None
-    preparing: "subprocess.Popen[bytes] | None" = None
+    controller: process.Handle | None = None
+    preparing: process.Handle | None = None
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def handles(self) -> "Iterator[subprocess.Popen[bytes]]":
+    def handles(self) -> Iterator[process.Handle]:
         """Every child that somebody here waits for."""
         everybody = (self.controller, self.preparing, *(virtual.qemu for virtual in self.machines.values()))
         return (handle for handle in everybody if handle is not None)

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import shutil
-import subprocess
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -24,7 +23,7 @@ class VirtualMachine:
     machine: Machine
     places: Places
     accelerator: Accelerator
-    qemu: "subprocess.Popen[bytes] | None" = None
+    qemu: process.Handle | None = None
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property

@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -41,7 +40,7 @@ class Running:
         self.control: socket.socket | None = None
         self._owner = owner
         self._say = say
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: process.Handle | None = None
         self._wanted = True
         self._reload = False
         self._line = b""
@@ -159,7 +158,7 @@ class Running:
         self.state, self._started, self._reload = "starting", now, False
         self.starts += 1
 
-    def _watch(self, running: "subprocess.Popen[bytes]", now: float) -> None:
+    def _watch(self, running: process.Handle, now: float) -> None:
         if running.poll() is not None:
             self._ended(running.returncode, now)
         elif self.state == "stopping" and now >= self._deadline:
