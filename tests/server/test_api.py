@@ -48,7 +48,7 @@ def put(api: Api, *documents: dict[str, object], **more: Any) -> Any:
     return api.post(urls.API_APPLY, json={"documents": documents, **more})
 
 
-def test_apply_show_and_the_log_with_who_it_was(api: Api, controller: Context) -> None:
+def test_apply_show_and_the_log_with_who_it_was(api: Api) -> None:
     answer = put(api, node("n3", profiles=["compute"]), PROFILE)
     assert answer.json()["lines"] == ["add node n3"]
     assert api.get("/api/1/objects/node/n3").json()["profiles"] == ["compute"]

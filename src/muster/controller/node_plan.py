@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from muster.boot import plan as plan_text
 from muster.boot import tokens
 from muster.boot.decide import Decision, Run, Wait, decide
-from muster.boot.facts import HelloFacts, hello_facts
+from muster.boot.facts import HELLO_MAX_BYTES, HelloFacts, hello_facts
 from muster.boot.plan import BootKey, OverlayData
 from muster.controller.boots import Boot
 from muster.controller.context import Context
@@ -15,6 +15,7 @@ from muster.model.objects import Machine, Node
 from muster.model.world import Change, World
 from muster.overlays.library import Rendered
 
+MAX_BYTES = HELLO_MAX_BYTES
 MAX_PENDING = 4096
 """Machines kept as pending; more than any delivery of hardware, and a bound for a flood of hellos."""
 _MAX_INVENTORY_ENTRIES = 64

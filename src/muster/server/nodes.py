@@ -11,7 +11,6 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from muster.boot.facts import HELLO_MAX_BYTES
 from muster.controller import node_plan, node_report
 from muster.controller.answer_boot import answer_boot
 from muster.controller.context import Context
@@ -55,7 +54,7 @@ class _Handlers:
         return PlainTextResponse(answer_boot(self._context.world, query, _server(request), self._context.node_segment))
 
     async def hello(self, request: Request) -> Response:
-        body = await _body(request, HELLO_MAX_BYTES)
+        body = await _body(request, node_plan.MAX_BYTES)
         return PlainTextResponse(await run_in_threadpool(node_plan.hello, self._context, body, _server(request)))
 
     async def plan(self, request: Request) -> Response:
