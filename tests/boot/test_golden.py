@@ -25,6 +25,7 @@ from tests.cluster import (
     published,
     world_of,
 )
+from tests.golden import compare
 
 GOLDEN = Path(__file__).parent / "golden"
 DECLARED = world_of(
@@ -62,13 +63,6 @@ CASES = [
 
 def decision_of(case: Case) -> Decision:
     return decide(case.world, case.machine, "x86_64")
-
-
-def compare(path: Path, text: str, update: bool) -> None:
-    if update:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    assert text == path.read_text(), f"{path} differs: pytest tests/boot --update-golden, then read the diff"
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

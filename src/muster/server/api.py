@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 import muster
+from muster.controller import adopt as adoption
 from muster.controller import images, node_views, objects, power
 from muster.controller.context import Context
 from muster.model import urls
@@ -156,7 +157,7 @@ def _node_routes(app: FastAPI, context: Context, server: str) -> None:
 
     @app.post(urls.API_ADOPT)
     def adopt(body: AdoptBody, who: Who) -> Json:
-        return asdict(_do(context, lambda w: objects.adopt(w, body.machine, body.name, body.assignments), who))
+        return asdict(adoption.adopt(context, body.machine, body.name, body.assignments, who))
 
     @app.post(urls.API_POWER)
     def switch(body: PowerBody, who: Who) -> list[Json]:
