@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests import cluster
 
 from muster.controller.context import Context
 from muster.overlays.render import Renderer
+from tests import cluster
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -59,6 +59,7 @@ class Daemon:
     def close(self) -> None:
         self.dhcp.close()
         self.context.overlays.close()
+        self.context.boots.close()
         self.context.store.close()
 
 
