@@ -70,3 +70,27 @@ def test_what_is_used_is_not_removed() -> None:
     world = world_of({**NETWORK, "discovery_image": "debian"}, PROFILE, node("n1"), node("n2"), based_on=BASE)
     with pytest.raises(ConflictError, match="profile compute is used by node n1, node n2"):
         delete(world, "profile", "compute")
+
+
+def test_a_clash_with_a_node_that_is_not_touched() -> None:
+    world = world_of(PROFILE, node("n1"), node("n2"), based_on=BASE)
+    message = refusal(world, node("x1", interfaces=[{"name": "a", "mac": MAC["n2"], "address": "10.77.0.11/24"}]))
+    assert f"MAC {MAC['n2']} belongs to several nodes: n2, x1" in message
+    assert "address 10.77.0.11 belongs to several nodes: n1, x1" in message
+    assert "n1, x1" in refusal(world, node("x1", machine=node("n1")["machine"]))
+
+
+def test_what_one_node_gives_up_another_may_take_in_the_same_change() -> None:
+    world = world_of(PROFILE, node("n1"), node("n2"), based_on=BASE)
+    swapped = [
+        {**node("n1"), "machine": node("n2")["machine"], "interfaces": node("n2")["interfaces"]},
+        {**node("n2"), "machine": node("n1")["machine"], "interfaces": node("n1")["interfaces"]},
+    ]
+    assert len(apply(world, swapped)[1]) == 2
+    assert "n1, n2" in refusal(world, swapped[0])
+
+
+def test_a_network_may_not_move_onto_its_nodes() -> None:
+    world = world_of(PROFILE, node("n1"), node("n2"), based_on=BASE)
+    message = refusal(world, {**NETWORK, "address": "10.77.0.11", "pool": "10.77.0.12-10.77.0.20"})
+    assert "n1: 10.77.0.11 is the controller's own" in message and "n2: its address lies in the pool" in message

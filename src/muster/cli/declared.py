@@ -15,6 +15,11 @@ COLUMNS = {
 }
 
 
+LISTS = (
+    "Lists are written with commas (overlays=base,site), kernel_arguments with blanks as on a kernel's command line."
+)
+
+
 def add_verbs(group: click.Group, kind: str) -> None:
     """Give a noun its common verbs."""
     group.add_command(_list(kind))
@@ -54,7 +59,7 @@ def _show(kind: str) -> click.Command:
 def _assign(kind: str, verb: str, *, make: bool) -> click.Command:
     text = f"Make {kind}s" if make else f"Change {kind}s; an empty value unsets"
 
-    @click.command(verb, help=f"{text}: muster {kind} {verb} NAMES KEY=VALUE ...  (KEY=@FILE reads a file)")
+    @click.command(verb, help=f"{text}: muster {kind} {verb} NAMES KEY=VALUE ...  (KEY=@FILE reads a file).\n\n{LISTS}")
     @click.argument("names")
     @click.argument("settings", nargs=-1)
     @dry_run_option

@@ -1,19 +1,19 @@
 """What must hold between objects: no duplicates, no dangling references. All problems are named at once."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network
 
 from muster.model.errors import ConflictError, NotFoundError
 from muster.model.images import image_name, resolve
 from muster.model.objects import Image, Network, Node, Profile
-from muster.model.world import Change, World, declared_facts
+from muster.model.world import Change, World, keys_of
 
 
 def refuse_conflicts(world: World, changes: Iterable[Change]) -> None:
     """Raise ConflictError with every problem that these changes would bring into `world`."""
     after = world.with_changes(changes, world.revision)
-    problems = [*_references(after, changes), *_duplicates(after, changes), *_networks(after)]
+    problems = [*_references(after, changes), *_duplicates(world, changes), *_networks(after, changes)]
     if problems:
         raise ConflictError("\n".join(problems))
 
@@ -57,35 +57,47 @@ def _still_used(after: World, change: Change) -> Iterator[str]:
         yield f"{change.kind} {change.name} is used by {', '.join(sorted(users)[:10])}"
 
 
-def _duplicates(after: World, changes: Iterable[Change]) -> Iterator[str]:
-    if not any(isinstance(change.after, Node) for change in changes):
-        return
+def _duplicates(before: World, changes: Iterable[Change]) -> Iterator[str]:
+    """Only what changes can clash: the indexes tell which untouched node has the same key."""
+    touched = {change.name for change in changes if change.kind == "node"}
     owners: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for node in after.all(Node):
-        for interface in node.interfaces:
-            if interface.mac:
-                owners["MAC", interface.mac].add(node.name)
-            if interface.address:
-                owners["address", interface.address.partition("/")[0]].add(node.name)
-        if node.machine and (fingerprint := declared_facts(node.machine).fingerprint):
-            owners["machine", fingerprint].add(node.name)
-    for (what, value), names in sorted(owners.items()):
+    for change in changes:
+        if not isinstance(change.after, Node):
+            continue
+        keys = keys_of(change.after)
+        for what, mine, known in (
+            ("MAC", keys.macs, before.by_mac),
+            ("address", keys.addresses, before.by_address),
+            ("machine", keys.fingerprints, before.by_fingerprint),
+        ):
+            for key in mine:
+                other = known.get(key)
+                owners[what, key].update({change.name} if other is None or other in touched else {change.name, other})
+    for (what, key), names in sorted(owners.items()):
         if len(names) > 1:
-            shown = value[:8] if what == "machine" else value
+            shown = key[:8] if what == "machine" else key
             yield f"{what} {shown} belongs to several nodes: {', '.join(sorted(names))}"
 
 
-def _networks(after: World) -> Iterator[str]:
+def _networks(after: World, changes: Iterable[Change]) -> Iterator[str]:
     networks = list(after.all(Network))
     for i, one in enumerate(networks):
         for other in networks[i + 1 :]:
             if IPv4Network(one.subnet).overlaps(IPv4Network(other.subnet)):
                 yield f"networks {one.name} and {other.name} overlap: {one.subnet}, {other.subnet}"
+    if any(change.kind == "network" for change in changes):
+        addresses = sorted(after.by_address.items())
+    else:
+        changed = [change.after for change in changes if isinstance(change.after, Node)]
+        addresses = [(address, node.name) for node in changed for address in keys_of(node).addresses]
     for network in networks:
-        if (node := after.by_address.get(network.address)) is not None:
-            yield f"node {node}: {network.address} is the controller's own address on network {network.name}"
-        if network.pool:
-            first, last = (IPv4Address(end) for end in network.pool.split("-"))
-            inside = [n for a, n in after.by_address.items() if first <= IPv4Address(a) <= last]
-            for name in sorted(inside)[:10]:
-                yield f"node {name}: its address lies in the pool {network.pool} of network {network.name}"
+        yield from _taken(network, addresses)
+
+
+def _taken(network: Network, addresses: Sequence[tuple[str, str]]) -> Iterator[str]:
+    ends = [IPv4Address(end) for end in network.pool.split("-")] if network.pool else []
+    for address, name in addresses:
+        if address == network.address:
+            yield f"node {name}: {address} is the controller's own address on network {network.name}"
+        if ends and ends[0] <= IPv4Address(address) <= ends[1]:
+            yield f"node {name}: its address lies in the pool {network.pool} of network {network.name}"

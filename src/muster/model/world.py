@@ -114,20 +114,33 @@ def _contradicts(node: Node, facts: MachineFacts) -> bool:
     return False
 
 
+@dataclass(frozen=True)
+class Keys:
+    """By what a node is found: its MACs, the fingerprint of its machine if it has one, its addresses."""
+
+    macs: tuple[str, ...]
+    fingerprints: tuple[str, ...]
+    addresses: tuple[str, ...]
+
+
+def keys_of(node: Node) -> Keys:
+    fingerprint = declared_facts(node.machine).fingerprint if node.machine else None
+    return Keys(
+        tuple(i.mac for i in node.interfaces if i.mac),
+        (fingerprint,) if fingerprint else (),
+        tuple(i.address.partition("/")[0] for i in node.interfaces if i.address),
+    )
+
+
 def _index(node: Node, macs: dict[str, str], prints: dict[str, str], addresses: dict[str, str]) -> None:
-    for interface in node.interfaces:
-        if interface.mac:
-            macs[interface.mac] = node.name
-        if interface.address:
-            addresses[interface.address.partition("/")[0]] = node.name
-    if node.machine and (fingerprint := declared_facts(node.machine).fingerprint):
-        prints[fingerprint] = node.name
+    keys = keys_of(node)
+    for index, mine in ((macs, keys.macs), (prints, keys.fingerprints), (addresses, keys.addresses)):
+        index.update(dict.fromkeys(mine, node.name))
 
 
 def _unindex(node: Node, macs: dict[str, str], prints: dict[str, str], addresses: dict[str, str]) -> None:
-    mine: tuple[dict[str, str], dict[str, str], dict[str, str]] = ({}, {}, {})
-    _index(node, *mine)
-    for index, keys in zip((macs, prints, addresses), mine, strict=True):
-        for key in keys:
+    keys = keys_of(node)
+    for index, mine in ((macs, keys.macs), (prints, keys.fingerprints), (addresses, keys.addresses)):
+        for key in mine:
             if index.get(key) == node.name:
                 del index[key]
