@@ -44,7 +44,9 @@ pause() {
 console_offer() {
     [ -z "${console_pid:-}" ] && [ -n "${say_kernel:-}" ] || return 0
     say 'type shell and press Enter for a shell on this console'
-    console_listen </dev/console >/dev/console 2>&1 4<&- 5<&- 6>&- 7<&- &
+    # closed by exec: a redirection of the function itself would leave ash's saved copies open, and with them
+    # the writing end of the pipe whose end the hasher waits for
+    (exec 4<&- 5<&- 6>&- 7<&- && console_listen) </dev/console >/dev/console 2>&1 &
     console_pid=$!
 }
 
