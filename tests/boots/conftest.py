@@ -14,6 +14,7 @@ import pytest
 
 from muster.host import process
 from muster.host.paths import Paths
+from muster.model.errors import CommandError
 
 IMAGE = "debian12-tiny"
 READY_SECONDS = 240.0
@@ -69,8 +70,12 @@ class RunningLab:
         """Wait for something that a user can see; failing shows the consoles' last lines."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            if condition():
-                return
+            try:
+                if condition():
+                    return
+            except CommandError as error:
+                if "no controller answers" not in error.message:  # it is being started again
+                    raise
             time.sleep(0.2)
         tails = [f"--- {path.parent.name}\n{path.read_text(errors='replace')[-3000:]}" for path in self._consoles()]
         log = (self.folder / "controller.log").read_text(errors="replace")[-3000:]
