@@ -82,7 +82,7 @@ def _done(trace: Mapping[str, Any]) -> dict[str, float]:
 
 def _kernel_started(trace: Mapping[str, Any]) -> float:
     """Unix time at uptime zero: the report that travelled fastest tells it best."""
-    return min(r["at"] - r["uptime"] for r in trace["reports"] if r["stage"] not in HELLO_STAGES)
+    return min(float(r["at"] - r["uptime"]) for r in trace["reports"] if r["stage"] not in HELLO_STAGES)
 
 
 def _logged(log: str, pattern: str) -> float:

@@ -1,0 +1,30 @@
+"""`make bench`: all figures, one after the other; with `--markdown`, docs/figures.md is brought up to date.
+
+Needs root. Takes about eight minutes under software emulation, a few more when an image has to be built first.
+"""
+
+import argparse
+
+from bench import boot, memory, segments, text
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Boot, memory, segments.")
+    parser.add_argument("--runs", type=int, default=3, help="boots of each machine (3)")
+    parser.add_argument("--seconds", type=int, default=150, help="how long the agent is watched (150)")
+    parser.add_argument("--image", default="debian12-tiny", help="recipe of what is booted (debian12-tiny)")
+    parser.add_argument("--markdown", action="store_true", help="keep the figures in docs/figures.md")
+    options = parser.parse_args()
+    for section, measure in (
+        ("boot", lambda: boot.measure(options.image, options.runs)),
+        ("memory", lambda: memory.measure(options.image, options.seconds)),
+        ("segments", lambda: segments.measure(segments.RECIPES)),
+    ):
+        figures = measure()
+        print(figures, end="\n\n", flush=True)
+        if options.markdown:
+            text.keep(section, figures)
+
+
+if __name__ == "__main__":
+    main()
