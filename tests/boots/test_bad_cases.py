@@ -1,6 +1,7 @@
 """What goes wrong in a boot, tried for real: damaged images, a node without one, killed services, used tokens."""
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -171,7 +172,9 @@ def test_soak_every_part_at_every_stage(cluster: RunningLab, stage: str, part: s
 
 
 def test_serve_twice_names_the_first(cluster: RunningLab) -> None:
-    status, said = cluster.refused("lab", "run", "--name", cluster.name, "--", "muster", "serve")
+    status, said = cluster.refused(
+        "lab", "run", "--name", cluster.name, "--", sys.executable, "-m", "muster.cli.main", "serve"
+    )
     assert status == 2
     assert str(pids(cluster, "supervisor")[0]) in said
 
