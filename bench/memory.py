@@ -38,6 +38,9 @@ meminfo now
 sync
 echo 3 >/proc/sys/vm/drop_caches
 meminfo dropped
+# free pages in the lists of each processor, which MemFree leaves out
+awk '$1 == "count:" {s += $2} END {print "lists " s * 4}' /proc/zoneinfo
+echo "reserve $(cat /proc/sys/vm/min_free_kbytes)"
 echo "lower $(stat -c %s /run/muster/ram/root.squashfs)"
 """
 
@@ -72,10 +75,10 @@ def parts(found: Figures) -> list[tuple[str, float]]:
         ("memory of processes (anonymous)", now["AnonPages"]),
         ("programs and files in use (page cache that stays)", now["Cached"] + now["Buffers"] - now["Shmem"]),
         ("kernel: slab", now["Slab"]),
-        ("kernel: stacks, page tables, per CPU", now["KernelStack"] + now["PageTables"] + now["Percpu"]),
+        ("kernel: loaded drivers, stacks (vmalloc)", now["VmallocUsed"]),
+        ("kernel: page tables, per CPU", now["PageTables"] + now["Percpu"]),
     ]
-    rest = now["MemTotal"] - now["MemFree"] - sum(size for _, size in named)
-    return [*named, ("kernel: other (drivers, loaded modules, buffers)", rest)]
+    return [*named, ("kernel: other", _stays(found) - sum(size for _, size in named))]
 
 
 def markdown(title: str, found: Figures, seconds: int) -> str:
@@ -97,6 +100,7 @@ def _sums(found: Figures) -> str:
         ("MemTotal (without kernel text and memory map)", _mib(found["now.MemTotal"])),
         ("MemAvailable when ready", _mib(found["now.MemAvailable"])),
         ("MemFree when ready", _mib(found["now.MemFree"])),
+        ("the kernel's reserve, which MemAvailable leaves out (vm.min_free_kbytes)", _mib(found["reserve"])),
         ("caches when ready: page cache, reclaimable slab", _mib(caches)),
         ("cannot be dropped, times the compressed image", f"{stays / lower:.2f}"),
         ("cannot be dropped, without the compressed image", _mib(stays - lower)),
@@ -117,7 +121,8 @@ def _agent(found: Figures, seconds: int) -> str:
 
 
 def _stays(found: Figures) -> float:
-    return found["dropped.MemTotal"] - found["dropped.MemFree"]
+    """What is neither free nor became free by dropping caches, in KiB."""
+    return found["dropped.MemTotal"] - found["dropped.MemFree"] - found["lists"]
 
 
 def _mib(kib: float) -> str:

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-
 from bench.archive import read_segment
 from bench.segments import FIRMWARE, SHARED, TABLES, group_of
+
 from muster.host import cpio, process
 
 
