@@ -122,3 +122,22 @@ def test_a_record_that_cannot_be_written_stops_no_boot(opened: Open, caplog: pyt
     boots.heartbeat(boot, {"state": "ready", "uptime": "9"})
     assert boots.get(boot.boot).state(1000.0) == "ready"
     assert "the record of boots cannot be used" in caplog.text
+
+
+@pytest.mark.parametrize(("stage", "status"), [("download", "progress"), ("wait", "start"), ("root", "failed")])
+def test_a_machine_that_falls_silent_is_lost_at_any_stage(opened: Open, stage: str, status: str) -> None:
+    boots = opened()
+    boot = boots.hello("m", facts(), "n1")
+    said(boots, boot, stage, status)
+    assert boot.state(1001.0 + LOST_AFTER) == "lost"
+    assert boot.words(1001.0 + LOST_AFTER) == f"no word for 181 s, last at stage {stage}"
+
+
+def test_a_node_that_was_shut_down_is_off_not_lost(opened: Open, clock: FakeClock) -> None:
+    clock.time = 1000.0
+    boots = opened()
+    boot = boots.hello("m", facts(), "n1")
+    boots.heartbeat(boot, {"state": "ready", "uptime": "9"})
+    boots.heartbeat(boot, {"state": "stopping", "uptime": "90"})
+    assert boot.state(1001.0) == "stopping"
+    assert boot.state(1001.0 + LOST_AFTER) == "off"

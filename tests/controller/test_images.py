@@ -68,3 +68,14 @@ def test_what_a_node_boots_is_not_deleted(controller: Context) -> None:
     with pytest.raises(NotFoundError):
         resolve(controller.world, old)
     assert effective_document(controller.world, "n1")["image"] == "debian"
+
+
+def test_deleting_a_version_frees_what_no_other_holds(controller: Context) -> None:
+    (old,) = versions(controller)
+    shared = resolve(controller.world, old).packages
+    document = version_document(kernel="6.2", blobs=controller.blobs) | {"packages": shared.model_dump()}
+    images.register(controller, document, "next", "x")
+    new = resolve(controller.world, "debian:next")
+    images.delete_with_blobs(controller, "debian:next", "x")
+    assert versions(controller) == [old]
+    assert [controller.blobs.has(blob.sha256) for blob in (new.root, new.kernel, shared)] == [False, False, True]

@@ -162,3 +162,10 @@ def test_a_prefix_must_be_unique() -> None:
         world = after(world, [Change("machine", name, None, Machine(name=name, inventory={}, first_seen=0.0))])
     with pytest.raises(ConflictError, match="not unique"):
         objects.adopt(world, "1" * 8, "n7", {})
+
+
+def test_adopt_by_mac() -> None:
+    world, _, facts = pending(hello("stranger"))
+    _, changes = objects.adopt(world, STRANGER_MAC.upper(), "n7", {})
+    found = after(world, changes).match(facts)
+    assert found.node is not None and found.node.name == "n7"

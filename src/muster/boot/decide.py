@@ -47,7 +47,7 @@ def decide(world: World, facts: MachineFacts, architecture: str = "x86_64") -> D
 
 def _decide(world: World, facts: MachineFacts, match: Match, architecture: str) -> Decision:
     if match.node is None:
-        name = (facts.fingerprint or "")[:8] or "without any identity"
+        name = _name(facts)
         why = f" ({match.flag})" if match.flag else ""
         return Wait(None, f"machine {name} is not known{why}: `muster node adopt {name} NAME` names it")
     node = match.node
@@ -66,6 +66,13 @@ def _decide(world: World, facts: MachineFacts, match: Match, architecture: str) 
         reason = f"node {node.name} is {architecture} but {version.name} is for {version.architecture}"
         return Wait(node, reason, effective=merged)
     return Run(node, merged, version, match.flag)
+
+
+def _name(facts: MachineFacts) -> str:
+    """By what a person names the machine: its id; or its MAC, where a loader that sees less would get another id."""
+    if facts.canonical_uuid is None and facts.macs:
+        return facts.macs[0]
+    return (facts.fingerprint or "")[:8] or "without any identity"
 
 
 def _discovery_version(world: World, architecture: str) -> Version | None:

@@ -1,7 +1,9 @@
 """The command line's top: nouns and verbs are loaded only when they are asked for."""
 
 import importlib
+import os
 import sys
+from types import TracebackType
 from typing import Any
 
 import click
@@ -50,6 +52,7 @@ def muster(context: click.Context, prefix: str | None) -> None:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run one command; every error becomes a message on standard error and an exit status (DESIGN section 12)."""
+    sys.excepthook = _our_fault
     try:
         status = muster.main(arguments, prog_name="muster", standalone_mode=False)
     except click.exceptions.Abort:
@@ -67,6 +70,13 @@ def main(arguments: list[str] | None = None) -> Any:
         sys.stderr.close()
         sys.exit(EXIT_OUR_FAULT)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _our_fault(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """An error that nobody expected: shown whole, and exit status 3 instead of Python's 1."""
+    sys.__excepthook__(kind, error, trace)
+    sys.stderr.flush()
+    os._exit(EXIT_OUR_FAULT)
 
 
 def _fail(message: str, status: int) -> None:

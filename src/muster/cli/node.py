@@ -51,7 +51,8 @@ def explain(session: Session, name: str, form: str) -> None:
         click.echo(output.document(found, form), nl=False)
         return
     click.echo(f"{name} {found['decision']}\n")
-    click.echo(output.listing(found["settings"], ("key", "value", "source"), "table"))
+    rows = [{**row, "key": _field(row["key"]), "value": _shortened(row["value"])} for row in found["settings"]]
+    click.echo(output.listing(rows, ("key", "value", "source"), "table"))
     click.echo(f"boot answer:\n{found['boot_answer']}", nl=False)
 
 
@@ -85,6 +86,16 @@ def power(session: Session, names: str, action: str, form: str) -> None:
     failed = [f"{row['name']}: {row['error']}" for row in rows if row["error"]]
     if failed:
         raise SomeFailedError("\n".join(failed))
+
+
+def _field(key: str) -> str:
+    """`overlays[base]` is an entry of `overlays`; the entry stands beside it."""
+    return f"{key.partition('[')[0]}[]" if key.endswith("]") else key
+
+
+def _shortened(value: object, most: int = 60) -> str:
+    text = output.words(value)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _timeline(reports: list[dict[str, float]]) -> list[dict[str, object]]:

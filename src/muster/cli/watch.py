@@ -55,7 +55,8 @@ class _Lines:
                 percent = f" {row['percent']} %" if row["percent"] is not None else ""
                 message = f": {row['message']}" if row["message"] else ""
                 seconds = time.monotonic() - self._start
-                click.echo(f"{seconds:6.1f} s  {row['name']}  {row['state']} {row['stage']}{percent}{message}")
+                stage = f" {row['stage']}" if row["stage"] else ""
+                click.echo(f"{seconds:6.1f} s  {row['name']}  {row['state']}{stage}{percent}{message}")
 
 
 class _Picture:

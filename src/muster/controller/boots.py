@@ -21,7 +21,7 @@ MAX_STRANGERS = 4096
 """Boots of machines that are no node; a flood of hellos drops the oldest of them, which say hello again."""
 
 LOST_AFTER = 180.0
-"""Seconds without a word after which a ready node is called lost: three heartbeats."""
+"""Seconds without a word after which a machine is called lost: three heartbeats, or three reports while it waits."""
 
 log = logging.getLogger("muster.boots")
 
@@ -48,14 +48,25 @@ class Boot:
     heartbeat: Mapping[str, str] = field(default_factory=dict)
 
     def state(self, now: float) -> str:
-        """One word: booting, waiting, failed, ready, stopping or lost."""
-        if self.stage == "ready" and self.status != "failed":
-            if now - self.heard > LOST_AFTER:
-                return "lost"
-            return "stopping" if self.status == "stopping" else "ready" if self.status == "done" else "booting"
+        """One word: booting, waiting, failed, ready, stopping, off or lost."""
+        silent = now - self.heard > LOST_AFTER
+        if self.stage == "ready" and self.status == "stopping":
+            return "off" if silent else "stopping"
+        if silent:
+            return "lost"
         if self.status == "failed":
             return "failed"
+        if self.stage == "ready" and self.status == "done":
+            return "ready"
         return "waiting" if self.stage == WAIT else "booting"
+
+    def words(self, now: float) -> str:
+        """What to tell a person of this state."""
+        if self.state(now) == "lost":
+            return f"no word for {int(now - self.heard)} s, last at stage {self.stage}" + (
+                f": {self.message}" if self.message else ""
+            )
+        return self.message
 
 
 class Boots:

@@ -77,6 +77,17 @@ def delete(world: World, reference: str) -> tuple[dict[str, object], list[Change
     return {"deleted": version.name}, changes
 
 
+def delete_with_blobs(context: Context, reference: str, who: str) -> dict[str, object]:
+    """Delete a version, then those of its blobs that no other version holds. Errors as in `delete`."""
+    version = resolve(context.world, reference)
+    answer = context.store.change(lambda world: delete(world, version.name), who=who)
+    kept = {blob.sha256 for other in context.world.all(Version) for blob in other.blobs}
+    for blob in version.blobs:
+        if blob.sha256 not in kept:
+            context.blobs.remove(blob.sha256)
+    return answer
+
+
 def _tagged(world: World, version: Version, tag: str) -> list[Change]:
     before = world.find(Image, version.image)
     tags = {**(before.tags if before else {}), tag or DEFAULT_TAG: version.digest[:12]}

@@ -17,7 +17,7 @@ from muster.model.noderange import fold, select
 from muster.model.objects import Machine, Node
 from muster.model.world import World, declared_facts
 
-_STATE_ORDER = ("failed", "lost", "waiting", "booting", "stopping", "never", "ready")
+_STATE_ORDER = ("failed", "lost", "waiting", "booting", "stopping", "off", "never", "ready")
 
 
 def node_rows(context: Context, names: str = "@all") -> list[dict[str, object]]:
@@ -135,7 +135,7 @@ def _row(world: World, node: Node, boot: Boot | None, now: float) -> dict[str, o
         "mac": next((i.mac for i in node.interfaces if i.mac), ""),
         "profiles": list(node.profiles),
         "labels": dict(labels),
-        "message": boot.message if boot else "no boot seen yet",
+        "message": boot.words(now) if boot else "no boot seen yet",
         "heard": round(now - boot.heard, 1) if boot else None,
         "boot": boot.boot if boot else "",
     }

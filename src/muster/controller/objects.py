@@ -69,12 +69,12 @@ def delete(world: World, kind: str, names: str) -> tuple[Outcome, list[Change]]:
 
 
 def select(world: World, kind: str, names: str) -> list[Object]:
-    """The objects of a range; machines also by a unique prefix of their fingerprint."""
+    """The objects of a range; pending machines by a unique start of their fingerprint, or by a MAC."""
     if kind == "node":
         return list(noderange.select(world, names))
     found, unknown = [], []
-    for name in noderange.expand(names):
-        matches = [world.objects[(kind, name)]] if (kind, name) in world.objects else _by_prefix(world, kind, name)
+    for name in names.split(",") if kind == "machine" else noderange.expand(names):
+        matches = _machines(world, name) if kind == "machine" else _named(world, kind, name)
         if not matches:
             unknown.append(name)
         elif len(matches) > 1:
@@ -110,8 +110,15 @@ def _of_kind(world: World, kind: str) -> Iterable[Object]:
     return (item for (of, _), item in world.objects.items() if of == kind)
 
 
-def _by_prefix(world: World, kind: str, prefix: str) -> list[Object]:
-    return [m for m in _of_kind(world, kind) if m.name.startswith(prefix)] if kind == "machine" else []
+def _named(world: World, kind: str, name: str) -> list[Object]:
+    found = world.objects.get((kind, name))
+    return [] if found is None else [found]
+
+
+def _machines(world: World, word: str) -> list[Object]:
+    if ":" in word:
+        return [machine for machine in world.all(Machine) if word.lower() in machine.macs]
+    return [machine for machine in world.all(Machine) if machine.name.startswith(word)]
 
 
 def _settle(world: World, items: Sequence[Object]) -> tuple[Outcome, list[Change]]:

@@ -251,6 +251,12 @@ class Machine(Frozen):
         """The machine id: a short name for people."""
         return self.name[:8]
 
+    @property
+    def macs(self) -> tuple[str, ...]:
+        """The MACs that it said it has: of the interface it booted from, then of all (`NAME MAC DRIVER LINK`)."""
+        listed = (line.split(" ") for line in self.inventory.get("interface", ()))
+        return (*self.inventory.get("bootif", ()), *(words[1] for words in listed if len(words) > 1))
+
 
 Object = Node | Profile | Network | Image | Version | Machine
 KINDS: dict[str, type[Object]] = {

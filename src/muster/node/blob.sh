@@ -5,7 +5,7 @@
 
 BLOB_TICK=0.5          # seconds between two looks at a download
 BLOB_SILENCE=30        # seconds without a byte after which a server is given up
-BLOB_REPORT=200        # centiseconds between two progress reports, at least
+BLOB_REPORT=100        # centiseconds between two progress reports, at least
 
 # blob_fetch FILE SIZE URL...: one round over the servers. Succeeds when FILE has SIZE bytes.
 # Each failure is told and reported; $blob_error is the last.

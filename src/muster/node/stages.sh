@@ -133,6 +133,8 @@ wait_for_plan() {
         report wait start '' "$wait_reason"
         console_offer
         modules_load
+    else
+        report wait progress '' "$wait_reason" # a sign of life: asking for the plan is none
     fi
     read_uptime
     wait_since=$centiseconds

@@ -183,7 +183,7 @@ def _image_routes(app: FastAPI, context: Context) -> None:
 
     @app.post(f"{urls.API_VERSIONS}/delete")
     def delete(body: ReferenceBody, who: Who) -> Json:
-        return _do(context, lambda w: images.delete(w, body.reference), who)
+        return images.delete_with_blobs(context, body.reference, who)
 
 
 def _do(

@@ -54,6 +54,10 @@ class Blobs:
             path.unlink()
         return blob
 
+    def remove(self, sha256: str) -> None:
+        """Forget a blob; well also when it is not there. The caller knows that nobody needs it."""
+        self.path(sha256).unlink(missing_ok=True)
+
     def verify(self, blob: Blob) -> None:
         """Read the blob back. StoreError: its length or its hash is wrong; NotFoundError: it is absent."""
         path = self.path(blob.sha256)
