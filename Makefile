@@ -32,7 +32,7 @@ demo: setup
 	$(SUDO) scripts/demo
 
 bench: setup
-	$(SUDO) $(PYTHON) -m bench.boot
+	$(SUDO) $(PYTHON) -m bench
 
 docs: setup
 	$(PYTHON) -m pytest -q tests/test_docs.py

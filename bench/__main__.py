@@ -4,6 +4,8 @@ Needs root. Takes about eight minutes under software emulation, a few more when 
 """
 
 import argparse
+from collections.abc import Callable
+from functools import partial
 
 from bench import boot, memory, segments, text
 
@@ -15,11 +17,12 @@ def main() -> None:
     parser.add_argument("--image", default="debian12-tiny", help="recipe of what is booted (debian12-tiny)")
     parser.add_argument("--markdown", action="store_true", help="keep the figures in docs/figures.md")
     options = parser.parse_args()
-    for section, measure in (
-        ("boot", lambda: boot.measure(options.image, options.runs)),
-        ("memory", lambda: memory.measure(options.image, options.seconds)),
-        ("segments", lambda: segments.measure(segments.RECIPES)),
-    ):
+    sections: dict[str, Callable[[], str]] = {
+        "boot": partial(boot.measure, options.image, options.runs),
+        "memory": partial(memory.measure, options.image, options.seconds),
+        "segments": partial(segments.measure, segments.RECIPES),
+    }
+    for section, measure in sections.items():
         figures = measure()
         print(figures, end="\n\n", flush=True)
         if options.markdown:

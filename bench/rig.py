@@ -22,6 +22,7 @@ NAME = "bench"
 READY_SECONDS = 240.0
 POLL_SECONDS = 0.5
 NOT_FOUND = 404
+LOG_TAIL = 3000
 LOG_FLUSH_SECONDS = 1.2
 """nginx writes its access log at most a second late."""
 
@@ -122,5 +123,9 @@ def running(image: str, *, firmware: str, memory: int = 1024) -> Iterator[Rig]:
             rig.muster("image", "pack", image)
             rig.muster("profile", "add", "default", f"image={image}", f"authorized_keys=@{key}.pub")
             yield rig
+        except BaseException:
+            # the lab takes its logs with it
+            sys.stderr.write((rig.folder / "controller.log").read_text(errors="replace")[-LOG_TAIL:])
+            raise
         finally:
             rig.muster("lab", "down", "--name", NAME)

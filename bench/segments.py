@@ -18,6 +18,7 @@ from muster.host import process
 from muster.host.clock import SystemClock
 from muster.host.paths import Paths
 from muster.images import build, initramfs, kernel, recipe
+from muster.images.progress import silent
 from muster.images.tree import Tree
 
 RECIPES = ("debian12-tiny", "debian12")
@@ -76,7 +77,7 @@ def group_of(name: str) -> str:
 def modules(name: str, workshop: build.Workshop) -> Segment:
     """The modules segment of a recipe's image, which is built first if the cache has no tree of it."""
     loaded = recipe.load(recipe.find(name, Paths().etc / "recipes"))
-    tree = build.build(workshop, loaded, fresh=False, progress=lambda _what, _part=None: None).tree
+    tree = build.build(workshop, loaded, fresh=False, progress=silent).tree
     release, _ = kernel.choose(Tree(tree))
     out = workshop.images / f"{name}.modules"
     initramfs.modules_segment(tree, release, out)
