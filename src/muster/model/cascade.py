@@ -4,7 +4,7 @@ Scalars: the later wins. Maps: merged by key. Lists: appended without duplicates
 entry out. Interfaces and names belong to the node alone and take no part.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from muster.model.objects import Frozen, Node, Profile, SerialConsole, Settings
@@ -49,6 +49,19 @@ def effective(world: World, node: Node) -> Effective:
     settings = DEFAULTS.model_copy(update=merged)  # every value was validated in its own layer
     values = tuple(Value(key, text, sources[key]) for key, text in sorted(_flatten(settings)))
     return Effective(node, settings, values)
+
+
+def labels(world: World) -> dict[str, Mapping[str, str]]:
+    """The effective labels of every node, by its name and in that order; nothing else is merged for it."""
+    shared: dict[tuple[str, ...], Mapping[str, str]] = {}
+    merged: dict[str, Mapping[str, str]] = {}
+    for node in world.all(Node):
+        if (inherited := shared.get(node.profiles)) is None:
+            layers = [layer for _, layer in _layers(world, node) if layer is not node]
+            inherited = {key: text for layer in layers for key, text in (layer.labels or {}).items()}
+            shared[node.profiles] = inherited
+        merged[node.name] = {**inherited, **node.labels} if node.labels else inherited
+    return merged
 
 
 def _layers(world: World, node: Node) -> Iterator[tuple[str, Settings]]:
