@@ -26,7 +26,7 @@ def compare(path: Path, text: str, update: bool) -> None:
 @pytest.mark.parametrize("nic", ["virtio-net-pci", "e1000"])
 def test_command(firmware: str, nic: str, accelerator: Accelerator, update_golden: bool) -> None:
     (machine,) = plan.plan_machines(nodes=1, unknown=0, firmware=[firmware], nic=[nic], memory=[1024], cpus=1)
-    places = Places(Path("/run/muster-lab/default/nodes/n1"), network.tap_of(machine))
+    places = Places(Path("/var/lib/muster-lab/default/nodes/n1"), network.tap_of(machine))
     text = shown(arguments(machine, places, accelerator))
     compare(GOLDEN / f"{firmware}-{nic}-{accelerator}.txt", text, update_golden)
 
