@@ -24,6 +24,7 @@ COMMANDS = {
     "profile": "muster.cli.profile:profile",
     "network": "muster.cli.network:network",
     "image": "muster.cli.image:image",
+    "noderange": "muster.cli.noderange:noderange",
     "lab": "muster.cli.lab:lab",
 }
 

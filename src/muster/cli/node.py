@@ -80,8 +80,7 @@ def trace(session: Session, name: str, boot: str | None, form: str) -> None:
 @pass_session
 def power(session: Session, names: str, action: str, form: str) -> None:
     """Switch the machines of NAMES."""
-    rows = session.client.post(urls.API_POWER, {"names": names, "action": action})
-    assert isinstance(rows, list)
+    rows = session.ask_rows(urls.API_POWER, {"names": names, "action": action})
     click.echo(output.listing(rows, ("name", "power", "error"), form), nl=False)
     failed = [f"{row['name']}: {row['error']}" for row in rows if row["error"]]
     if failed:

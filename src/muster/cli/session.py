@@ -1,13 +1,14 @@
 """What every command shares: the prefix, the client, the form of the output, and errors into exit statuses."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from muster.cli import output
+from muster.cli import output, ranges
 from muster.client import Client, ClientError
 from muster.host.paths import Paths
 from muster.model.errors import RequestError
@@ -26,16 +27,19 @@ class Session:
         return Client(self.paths.socket)
 
     def rows(self, path: str, query: dict[str, str] | None = None) -> list[dict[str, Any]]:
-        answer = self.client.get(path, query)
-        if not isinstance(answer, list):
-            raise ClientError(f"a list was expected from {path}", exit_status=3)
-        return answer
+        with _ranges_of(query or {}) as fields:
+            return _rows(self.client.get(path, fields or None), path)
 
     def one(self, path: str, query: dict[str, str] | None = None) -> dict[str, Any]:
         return _mapping(self.client.get(path, query), path)
 
     def ask(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        return _mapping(self.client.post(path, body), path)
+        with _ranges_of(body) as fields:
+            return _mapping(self.client.post(path, fields), path)
+
+    def ask_rows(self, path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
+        with _ranges_of(body) as fields:
+            return _rows(self.client.post(path, fields), path)
 
 
 pass_session = click.make_pass_decorator(Session)
@@ -58,7 +62,7 @@ def assignments(words: Sequence[str]) -> dict[str, str]:
     for word in words:
         key, equals, value = word.partition("=")
         if not equals or not key:
-            raise RequestError(f"a setting is KEY=VALUE, not {word!r}")
+            raise RequestError(f"a setting is KEY=VALUE, not {word!r}", hint=ranges.file_hint([word]))
         if key in pairs:
             raise RequestError(f"{key} is given twice")
         pairs[key] = _from_file(value[1:]) if value.startswith("@") else value
@@ -69,6 +73,22 @@ def say(outcome: dict[str, Any], dry_run: bool) -> None:
     """Tell what was changed, one line an object."""
     for line in outcome["lines"] or ["nothing to change"]:
         click.echo(f"would {line}" if dry_run and outcome["lines"] else line)
+
+
+@contextmanager
+def _ranges_of(fields: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The fields of a question with the range in them made ready (cli/ranges.py)."""
+    if "names" not in fields:
+        yield fields
+        return
+    with ranges.shell_noticed(fields["names"]):
+        yield {**fields, "names": ranges.prepared(fields["names"])}
+
+
+def _rows(answer: object, path: str) -> list[dict[str, Any]]:
+    if not isinstance(answer, list):
+        raise ClientError(f"a list was expected from {path}", exit_status=3)
+    return answer
 
 
 def _from_file(name: str) -> str:

@@ -8,6 +8,7 @@ from muster.boot.decide import Decision, Run, decide
 from muster.boot.facts import LoaderFacts, machine_facts
 from muster.controller.boots import Boot
 from muster.controller.context import Context
+from muster.model import noderange
 from muster.model.cascade import effective
 from muster.model.documents import document
 from muster.model.errors import NotFoundError
@@ -15,15 +16,37 @@ from muster.model.facts import MachineFacts
 from muster.model.images import resolve
 from muster.model.noderange import fold, select
 from muster.model.objects import Machine, Node
+from muster.model.states import STATES
 from muster.model.world import World, declared_facts
 
-_STATE_ORDER = ("failed", "lost", "waiting", "booting", "stopping", "off", "never", "ready")
+
+def states(context: Context) -> dict[str, str]:
+    """The state of every node that has booted (model/states.py); one that is not in it never has."""
+    now = context.clock.now()
+    return {name: boot.state(now) for name, boot in context.boots.by_node().items()}
+
+
+def names_of(context: Context, text: str) -> list[str]:
+    """The names of the nodes of a range; it may have none."""
+    return [node.name for node in select(context.world, text, states(context), may_be_empty=True)]
+
+
+def group_rows(context: Context, node: str | None = None) -> list[dict[str, object]]:
+    """One row for each group that a range can name: those that `node` is in, or all."""
+    if node is not None:
+        context.world.get(Node, node)
+    found = noderange.groups(context.world, states(context))
+    return [
+        {"group": group, "count": len(names), "nodes": fold(names)}
+        for group, names in found.items()
+        if node is None or node in names
+    ]
 
 
 def node_rows(context: Context, names: str = "@all") -> list[dict[str, object]]:
     """One row a node: what it is and how its boot stands. No nodes at all is an empty list."""
     world, now, boots = context.world, context.clock.now(), context.boots.by_node()
-    chosen = list(world.all(Node)) if names == "@all" else select(world, names)
+    chosen = list(world.all(Node)) if names == "@all" else select(world, names, states(context), may_be_empty=True)
     return [_row(world, node, boots.get(node.name), now) for node in chosen]
 
 
@@ -61,10 +84,10 @@ def status(context: Context) -> dict[str, object]:
             groups.setdefault((str(row["state"]), str(row["message"])), []).append(str(row["name"]))
     attention = [
         {"nodes": fold(names), "state": state, "message": message}
-        for (state, message), names in sorted(groups.items(), key=lambda g: _STATE_ORDER.index(g[0][0]))
+        for (state, message), names in sorted(groups.items(), key=lambda g: STATES.index(g[0][0]))
     ]
     return {
-        "counts": {state: counts[state] for state in _STATE_ORDER if counts[state]},
+        "counts": {state: counts[state] for state in STATES if counts[state]},
         "ready": fold([str(row["name"]) for row in rows if row["state"] == "ready"]),
         "attention": attention,
         "pending": pending_rows(context),

@@ -13,6 +13,8 @@ from muster.model.objects import DECLARED, KINDS, Machine, Node, Object
 from muster.model.world import Change, World
 
 MAX_DOCUMENTS = 200_000
+States = Mapping[str, str] | None
+"""The states of the nodes that have booted, for ranges such as @state:ready."""
 
 
 @dataclass(frozen=True)
@@ -52,26 +54,30 @@ def make(world: World, kind: str, names: str, assignments: Mapping[str, str]) ->
     return _settle(world, [made(kind, name, assignments) for name in wanted])
 
 
-def change(world: World, kind: str, names: str, assignments: Mapping[str, str]) -> tuple[Outcome, list[Change]]:
+def change(
+    world: World, kind: str, names: str, assignments: Mapping[str, str], states: States = None
+) -> tuple[Outcome, list[Change]]:
     """Lay `key=value` words over existing objects. Raises NotFoundError naming those that do not exist."""
     if kind not in DECLARED:
         raise RequestError(f"a {kind} is not changed by hand")
-    return _settle(world, [assign(item, assignments) for item in select(world, kind, names)])
+    return _settle(world, [assign(item, assignments) for item in select(world, kind, names, states)])
 
 
-def delete(world: World, kind: str, names: str) -> tuple[Outcome, list[Change]]:
+def delete(world: World, kind: str, names: str, states: States = None) -> tuple[Outcome, list[Change]]:
     """Remove objects; ConflictError when something still refers to one."""
     if kind not in (*DECLARED, "machine"):
         raise RequestError(f"a {kind} is not removed like this")
-    changes = [Change(kind, item.name, item, None) for item in select(world, kind, names)]
+    changes = [Change(kind, item.name, item, None) for item in select(world, kind, names, states)]
     refuse_conflicts(world, changes)
     return Outcome(tuple(f"delete {kind} {c.name}" for c in changes), world.revision + 1), changes
 
 
-def select(world: World, kind: str, names: str) -> list[Object]:
+def select(world: World, kind: str, names: str, states: States = None) -> list[Object]:
     """The objects of a range; pending machines by a unique start of their fingerprint, or by a MAC."""
+    if (only := world.objects.get((kind, names))) is not None:
+        return [only]
     if kind == "node":
-        return list(noderange.select(world, names))
+        return list(noderange.select(world, names, states))
     found, unknown = [], []
     for name in names.split(",") if kind == "machine" else noderange.expand(names):
         matches = _machines(world, name) if kind == "machine" else _named(world, kind, name)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from muster.controller.context import Context
+from muster.controller.node_views import states
 from muster.model.cascade import effective
 from muster.model.errors import MusterError, RequestError
 from muster.model.noderange import select
@@ -18,7 +19,7 @@ def switch(context: Context, names: str, action: str, who: str) -> list[dict[str
     """Do `action` on every node of the range; a row for each, with `error` where it failed."""
     if action not in ACTIONS:
         raise RequestError(f"there is no power action {action!r}", hint=f"one of {', '.join(ACTIONS)}")
-    nodes = select(context.world, names)
+    nodes = select(context.world, names, states(context))
     configured = [(node, effective(context.world, node).settings.power) for node in nodes]
     with ThreadPoolExecutor(_PARALLEL) as pool:
         rows = list(pool.map(lambda pair: _switch_one(pair[0], pair[1], action), configured))

@@ -27,6 +27,8 @@ API_VERSION = f"{API}/versions/{{reference}}"
 API_IMAGES = f"{API}/images"
 API_TAG = f"{API}/tag"
 API_POWER = f"{API}/power"
+API_NODERANGE = f"{API}/noderange"
+API_GROUPS = f"{API}/groups"
 API_CHANGES = f"{API}/changes"
 API_VERSION_INFO = f"{API}/version"
 

@@ -72,6 +72,10 @@ class ReferenceBody(_Body):
     reference: str
 
 
+class RangeBody(_Body):
+    names: str
+
+
 class PowerBody(_Body):
     names: str
     action: str
@@ -126,16 +130,19 @@ def _object_routes(app: FastAPI, context: Context) -> None:
 
     @app.post(urls.API_SET)
     def assign(body: AssignBody, who: Who) -> Json:
-        verb = objects.make if body.make else objects.change
+        states = node_views.states(context)
 
         def plan(world: World) -> tuple[objects.Outcome, list[Change]]:
-            return verb(world, body.kind, body.names, body.assignments)
+            if body.make:
+                return objects.make(world, body.kind, body.names, body.assignments)
+            return objects.change(world, body.kind, body.names, body.assignments, states)
 
         return asdict(_do(context, plan, who, body.dry_run, body.based_on))
 
     @app.post(urls.API_DELETE)
     def delete(body: DeleteBody, who: Who) -> Json:
-        return asdict(_do(context, lambda w: objects.delete(w, body.kind, body.names), who, body.dry_run))
+        states = node_views.states(context)
+        return asdict(_do(context, lambda w: objects.delete(w, body.kind, body.names, states), who, body.dry_run))
 
     @app.get(urls.API_CHANGES)
     def changes(after: Revision = 0, limit: Annotated[int, Query(ge=1, le=10_000)] = 1000) -> list[Json]:
@@ -158,6 +165,14 @@ def _node_routes(app: FastAPI, context: Context, server: str) -> None:
     @app.post(urls.API_ADOPT)
     def adopt(body: AdoptBody, who: Who) -> Json:
         return asdict(adoption.adopt(context, body.machine, body.name, body.assignments, who))
+
+    @app.post(urls.API_NODERANGE)
+    def noderange(body: RangeBody) -> Json:
+        return {"names": node_views.names_of(context, body.names)}
+
+    @app.get(urls.API_GROUPS)
+    def groups(node: str | None = None) -> list[Json]:
+        return node_views.group_rows(context, node)
 
     @app.post(urls.API_POWER)
     def switch(body: PowerBody, who: Who) -> list[Json]:

@@ -15,6 +15,10 @@ from muster.model.errors import RequestError
 MAX_NAMES = 200_000
 """The most names that one range may write out."""
 
+MAX_LENGTH = 255
+"""The most characters of a name, as written."""
+
+_MAX_BRACKETS = 16
 _DIGITS = "0123456789"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _AFFIX = re.compile(r"[A-Za-z0-9._-]*")
@@ -32,6 +36,8 @@ def names_of(word: str, known: Container[str] = ()) -> list[str]:
         return [word]
     if "[" in word:
         return _bracketed(word)
+    if len(word) > MAX_LENGTH:
+        raise RequestError(f"not a name: {shortened(word)}: longer than {MAX_LENGTH} characters")
     if "+" in word:
         return _counted(word)
     if (ends := _ends(word)) is not None:
@@ -117,6 +123,7 @@ def _runs(numbers: list[int]) -> Iterator[tuple[int, int]]:
 def _goes_on(first: str, last: str, following: str) -> bool:
     """Whether a number with one digit more carries the range on: 9, 10."""
     padded = len(first) > 1 and first.startswith("0")
+    padded = padded or following.startswith("0")
     return not padded and len(following) == len(last) + 1 and int(following) == int(last) + 1
 
 
@@ -131,11 +138,13 @@ def _bracketed(word: str) -> list[str]:
     pieces = _BRACKETS.split(word)
     texts, lists = pieces[::2], pieces[1::2]
     if not all(_AFFIX.fullmatch(text) for text in texts) or word.startswith(("-", ".")):
-        raise RequestError(f"not a range of names: {word!r}")
+        raise RequestError(f"not a range of names: {shortened(word)}")
+    if len(lists) > _MAX_BRACKETS or sum(map(len, texts)) > MAX_LENGTH:
+        raise RequestError(f"not a range of names: {shortened(word)}: it is too long")
     count = 1
     for numbers in lists:
         if not _SPANS.fullmatch(numbers):
-            raise RequestError(f"not a list of numbers: [{numbers}] in {word!r}", hint="n[01-16,20]")
+            raise RequestError(f"not a list of numbers: [{numbers[:60]}] in {shortened(word)}", hint="n[01-16,20]")
         count *= sum(map(_length, numbers.split(",")))
         refuse_more_than(count, word)
     choices = [[text] for text in texts]
@@ -163,7 +172,7 @@ def _numbers(text: str, word: str) -> list[str]:
     try:
         return _ascending(RangeSet(text))
     except RangeSetException as error:
-        raise RequestError(f"not a range of names: {word!r}: {error}") from error
+        raise RequestError(f"not a range of names: {shortened(word)}: {error}") from error
 
 
 def _ascending(numbers: RangeSet) -> list[str]:
