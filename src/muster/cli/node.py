@@ -97,6 +97,19 @@ def _shortened(value: object, most: int = 60) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
+@node.command()
+@click.argument("names", default="@all")
+@click.option("--format", "form", type=click.Choice(["genders", "ansible"]), required=True, help="For which program.")
+@pass_session
+def inventory(session: Session, names: str, form: str) -> None:
+    """Write NAMES with their profiles and labels as a genders file or an Ansible inventory."""
+    from muster.cli import inventory as written
+
+    query = {"names": names, "columns": ",".join(written.COLUMNS)}
+    rows = session.rows(urls.API_OBJECTS.format(kind="node"), query)
+    click.echo(written.FORMATS[form](rows), nl=False)
+
+
 def _timeline(reports: list[dict[str, float]]) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     before = 0.0
