@@ -136,7 +136,7 @@ def test_hostile_texts_end_soon() -> None:
             continue
     matches = Pattern("(a|a)*(a*)*b").matches
     assert not any(matches("a" * 60) for _ in range(10_000))
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - started < 30  # 2 s; what backtracks would take years
 
 
 def test_all_unknown_names_are_named_once() -> None:

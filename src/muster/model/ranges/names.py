@@ -96,28 +96,31 @@ def _folded(numbers: set[str]) -> str:
     """As RangeSet writes it, in a quarter of its time. A range over two lengths (8-12) has no padding."""
     if len(numbers) == 1:
         return next(iter(numbers))
-    by_length: defaultdict[int, list[int]] = defaultdict(list)
+    by_length: defaultdict[int, list[str]] = defaultdict(list)
     for number in numbers:
-        by_length[len(number)].append(int(number))
-    runs: list[tuple[str, str]] = []
+        by_length[len(number)].append(number)
+    done: list[tuple[str, str]] = []
     for length in sorted(by_length):
-        for first, last in _runs(sorted(by_length[length])):
-            start, end = f"{first:0{length}}", f"{last:0{length}}"
-            if runs and _goes_on(*runs[-1], start):
-                runs[-1] = (runs[-1][0], end)
-            else:
-                runs.append((start, end))
-    return f"[{','.join(start if start == end else f'{start}-{end}' for start, end in runs)}]"
+        runs = _runs(sorted(by_length[length]))
+        if done and _goes_on(*done[-1], runs[0][0]):
+            runs[0] = (done.pop()[0], runs[0][1])
+        done += runs
+    return f"[{','.join([start if start == end else f'{start}-{end}' for start, end in done])}]"
 
 
-def _runs(numbers: list[int]) -> Iterator[tuple[int, int]]:
+def _runs(numbers: list[str]) -> list[tuple[str, str]]:
+    """First and last of each run of consecutive numbers, all of one length and sorted."""
+    runs: list[tuple[str, str]] = []
     first = last = numbers[0]
+    value = int(first)
     for number in numbers[1:]:
-        if number != last + 1:
-            yield first, last
-            first = number
+        value += 1
+        if int(number) != value:
+            runs.append((first, last))
+            first, value = number, int(number)
         last = number
-    yield first, last
+    runs.append((first, last))
+    return runs
 
 
 def _goes_on(first: str, last: str, following: str) -> bool:
