@@ -83,7 +83,17 @@ def test_a_range_that_the_shell_replaced(muster: Muster, serving: Context, here:
     assert said.status == 0 and "warning: n1: a file here has this name" in said.err
     said = muster("node", "set", "n1", "n3", "domain=x")
     assert said.status == 2 and "n3: a file here has this name" in said.err
+    for words in (("list", "n1", "n3"), ("power", "n1", "n3", "status")):
+        said = muster("node", *words)
+        assert said.status == 2 and "n3: a file here has this name" in said.err
     assert "file" not in muster("node", "list", "n2").err
+
+
+def test_watching_warns_once(muster: Muster, serving: Context, here: Path) -> None:  # noqa: ARG001
+    _write(here / "n1", "n2")
+    said = muster("watch", "n1", "--timeout", "1.2", "--until-ready")
+    assert said.status == 1 and said.err.count("warning: n1") == 1
+    assert muster("watch", "^n1", "--timeout", "0.1", "--until-ready").status == 1
 
 
 def test_folding_answers_at_once() -> None:

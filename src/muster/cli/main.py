@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from muster.cli.ranges import file_hint
 from muster.cli.session import Session
 from muster.client import ClientError
 from muster.host.paths import Paths
@@ -60,6 +61,9 @@ def main(arguments: list[str] | None = None) -> Any:
         sys.exit(130)
     except click.ClickException as error:
         error.show()
+        named = [word for word in (arguments or sys.argv[1:]) if word in error.format_message()]
+        if hint := file_hint(named):
+            click.echo(f"  hint: {hint}", err=True)
         sys.exit(EXIT_BAD_REQUEST)
     except ClientError as error:
         _fail(str(error), error.exit_status)

@@ -43,14 +43,14 @@ def read(name: str) -> str:
 
 
 @contextmanager
-def shell_noticed(text: str) -> Iterator[None]:
+def shell_noticed(text: str, *, warn: bool = True) -> Iterator[None]:
     """Say so where a range is the name of a file here: an unquoted n[1-3] becomes that by the shell's own hand.
 
     Of a node that does not exist the error says it; of one that does, a warning, since fewer nodes than were
     meant may be in it.
     """
     hint = file_hint([text])
-    if hint:
+    if hint and warn:
         output.warn(f"warning: {hint}")
     try:
         yield

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,25 +21,39 @@ class Session:
     """One run of the command line."""
 
     paths: Paths
+    _ready: dict[str, str] = field(default_factory=dict)
+    """Ranges as they were given, and as the controller is asked for them: files are read once."""
 
     @property
     def client(self) -> Client:
         return Client(self.paths.socket)
 
     def rows(self, path: str, query: dict[str, str] | None = None) -> list[dict[str, Any]]:
-        with _ranges_of(query or {}) as fields:
+        with self._ranges_of(query or {}) as fields:
             return _rows(self.client.get(path, fields or None), path)
 
     def one(self, path: str, query: dict[str, str] | None = None) -> dict[str, Any]:
         return _mapping(self.client.get(path, query), path)
 
     def ask(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        with _ranges_of(body) as fields:
+        with self._ranges_of(body) as fields:
             return _mapping(self.client.post(path, fields), path)
 
     def ask_rows(self, path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
-        with _ranges_of(body) as fields:
+        with self._ranges_of(body) as fields:
             return _rows(self.client.post(path, fields), path)
+
+    @contextmanager
+    def _ranges_of(self, fields: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """The fields of a question with the range in them made ready (cli/ranges.py)."""
+        if "names" not in fields:
+            yield fields
+            return
+        given = fields["names"]
+        with ranges.shell_noticed(given, warn=given not in self._ready):
+            if given not in self._ready:
+                self._ready[given] = ranges.prepared(given)
+            yield {**fields, "names": self._ready[given]}
 
 
 pass_session = click.make_pass_decorator(Session)
@@ -73,16 +87,6 @@ def say(outcome: dict[str, Any], dry_run: bool) -> None:
     """Tell what was changed, one line an object."""
     for line in outcome["lines"] or ["nothing to change"]:
         click.echo(f"would {line}" if dry_run and outcome["lines"] else line)
-
-
-@contextmanager
-def _ranges_of(fields: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The fields of a question with the range in them made ready (cli/ranges.py)."""
-    if "names" not in fields:
-        yield fields
-        return
-    with ranges.shell_noticed(fields["names"]):
-        yield {**fields, "names": ranges.prepared(fields["names"])}
 
 
 def _rows(answer: object, path: str) -> list[dict[str, Any]]:
