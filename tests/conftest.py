@@ -1,5 +1,6 @@
 """Options that all rooms' tests share."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,9 +22,11 @@ def update_golden(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture(scope="session")
-def shared_cache(pytestconfig: pytest.Config) -> Path:
+def shared_cache() -> Path:
     """What is costly to make and may serve every test and the next run: image trees and versions."""
-    return pytestconfig.cache.mkdir("muster")
+    folder = Path(os.environ.get("MUSTER_CACHE", "/var/cache/muster"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")
