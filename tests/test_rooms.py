@@ -28,7 +28,8 @@ MAY = {
     # Held requests are woken by the store itself.
     "server": {"model", "controller", "store.database"},
     "lab": {"host", "client", "model.errors", "model.urls"},
-    "cli": {"client", "host", "model.errors", "model.urls"},
+    # The language of node ranges is plain Python: the command line folds, expands and reads files itself.
+    "cli": {"client", "host", "model.errors", "model.urls", "model.ranges"},
     "daemon": LOWER
     | {"settings", "store", "boot", "layouts", "overlays", "images", "services", "power", "controller", "server"},
 }
