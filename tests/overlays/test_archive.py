@@ -60,7 +60,7 @@ def test_bytes_do_not_depend_on_where_and_when(
 def test_a_golden_digest() -> None:
     """Nodes compare digests over releases: the tar inside may change only knowingly."""
     plain = gzip.decompress(pack(LAID))
-    assert hashlib.sha256(plain).hexdigest() == "89c2505e4387a8ea0260268f3da1494f6f30fb70babf7d21d3504abd15e46231"
+    assert hashlib.sha256(plain).hexdigest() == ""
 
 
 @pytest.fixture

@@ -1,8 +1,10 @@
 """Templates that go wrong or are hostile: each is stopped, its place is named, and the next request is served."""
 
+import io
 import os
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -254,7 +256,8 @@ def test_equal_requests_are_answered_from_the_cache_and_edits_are_seen(
 ) -> None:
     file = write("site/a/files/x.j2", "one {{ node.name }}")
     first = overlays.render(["a"], context)
-    assert overlays.render(["a"], context) is first
+    again = overlays.render(["a"], context)
+    assert again == first and all(a is b for a, b in zip(again.entries, first.entries, strict=True))
     state = file.stat()
     file.write_text("two {{ node.name }}")
     os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
@@ -341,3 +344,40 @@ def test_one_node_costs_little(overlays: Overlays, context: dict[str, object], w
     context["node"]["name"] = "n2"
     overlays.render(["a"], context)
     assert time.monotonic() - begun < 0.1
+
+
+def test_what_is_of_the_cluster_is_rendered_once_for_all_nodes(
+    overlays: Overlays, write: Write, context: dict[str, object]
+) -> None:
+    write("site/a/meta.yaml", "files:\n  /etc/hosts: {scope: cluster}\n")
+    write("site/a/files/etc/hosts.j2", "{% for n in cluster.nodes %}{{ n.name }}\n{% endfor %}{{ image.name }}")
+    write("site/a/files/etc/hostname.j2", "{{ node.name }}")
+    context["cluster"] = {"name": "c1", "nodes": [{"name": "n1"}, {"name": "n2"}]}
+    first = overlays.render(["a"], context)
+    context["node"]["name"] = "n2"
+    second = overlays.render(["a"], context)
+    assert contents(second) == {"etc/hosts": "n1\nn2\ndebian", "etc/hostname": "n2"}
+    (hosts, again) = (next(e for e in r.entries if e.path == "etc/hosts") for r in (first, second))
+    assert hosts is again
+
+
+def test_a_scope_sees_only_its_own(overlays: Overlays, write: Write, context: dict[str, object]) -> None:
+    write("site/a/meta.yaml", "files:\n  /x: {scope: cluster}\n")
+    write("site/a/files/x.j2", "{{ node.name }}")
+    error = fault(overlays, context)
+    assert "'node' is undefined" in error.message and error.where == "overlay a, files/x.j2:1"
+    write("site/a/files/x.j2", "x")
+    write("site/a/files/y.j2", "{{ cluster.nodes }}")
+    assert "nodes" in fault(overlays, context).message
+
+
+def test_the_nodes_own_file_wins_over_the_clusters(
+    overlays: Overlays, write: Write, context: dict[str, object]
+) -> None:
+    write("site/a/meta.yaml", "files:\n  /x: {scope: cluster}\n  /x.OWN: {target: /x}\n")
+    write("site/a/files/x", "for all")
+    write("site/a/files/x.OWN.j2", "for {{ node.name }}")
+    rendered = overlays.render(["a"], context)
+    assert contents(rendered) == {"x": "for n1"}
+    with tarfile.open(fileobj=io.BytesIO(rendered.data)) as archive:
+        assert archive.getnames() == ["x"]

@@ -1,8 +1,9 @@
 """What the controller's functions work with, put together once by the composition root (daemon.py)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from muster.controller.boots import Boots
+from muster.controller.node_context import ClusterMemory
 from muster.host.clock import Clock
 from muster.model.objects import Blob
 from muster.model.world import World
@@ -24,6 +25,7 @@ class Context:
     node_segment: Blob
     site: str
     """The name of the cluster; it makes machine ids differ between clusters."""
+    cluster: ClusterMemory = field(default_factory=ClusterMemory)
 
     @property
     def world(self) -> World:

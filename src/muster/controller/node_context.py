@@ -2,18 +2,45 @@
 
 import hashlib
 import ipaddress
+import threading
 
 from muster.boot.decide import Run
 from muster.model.objects import Interface, Network, Node
 from muster.model.world import World
+from muster.overlays.library import ClusterFacts
 
 
-def template_context(world: World, site: str, run: Run, bootif: str | None) -> dict[str, object]:
-    """Plain JSON-able values; `bootif` is the MAC of the interface that the machine booted from."""
+class ClusterMemory:
+    """The facts of the cluster as of the last world that was asked about: one boot storm asks thousands of times."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._world: World | None = None
+        self._facts: dict[tuple[str | None, str | None], ClusterFacts] = {}
+
+    def facts(self, world: World, site: str, network: Network | None, domain: str | None) -> ClusterFacts:
+        """What nodes on this network, with this domain, see of the cluster."""
+        key = (network.name if network else None, domain)
+        with self._lock:
+            if self._world is not world:
+                self._world, self._facts = world, {}
+            if key not in self._facts:
+                self._facts[key] = ClusterFacts.of(_cluster(world, site, network, domain))
+            return self._facts[key]
+
+
+def template_context(
+    world: World, site: str, run: Run, bootif: str | None, memory: ClusterMemory
+) -> tuple[dict[str, object], ClusterFacts]:
+    """Plain JSON-able values, and apart from them the cluster's, which all nodes share.
+
+    `bootif` is the MAC of the interface that the machine booted from.
+    """
     network = _network_of(world, run.node)
     settings = run.effective.settings
     domain = settings.domain or (network.domain if network else None)
-    return {
+    facts = memory.facts(world, site, network, domain)
+    context: dict[str, object] = {
         "node": {
             "name": run.node.name,
             "fqdn": _fqdn(run.node.name, domain),
@@ -27,7 +54,7 @@ def template_context(world: World, site: str, run: Run, bootif: str | None) -> d
             "authorized_keys": list(settings.authorized_keys or ()),
             "serial_console": settings.serial_console.model_dump() if settings.serial_console else None,
         },
-        "cluster": _cluster(world, site, network, domain),
+        "cluster": facts.data,
         "image": {
             "name": run.version.image,
             "version": run.version.name,
@@ -36,6 +63,7 @@ def template_context(world: World, site: str, run: Run, bootif: str | None) -> d
             "features": run.version.features.model_dump(),
         },
     }
+    return context, facts
 
 
 def machine_id(site: str, node: str) -> str:

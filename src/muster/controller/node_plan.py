@@ -91,7 +91,8 @@ def _plan(context: Context, boot: Boot, server: str) -> str:
 def _render(context: Context, run: Run, boot: Boot) -> Rendered:
     bootif = boot.facts.macs[0] if boot.facts.macs else None
     names = run.effective.settings.overlays or ()
-    return context.overlays.render(names, template_context(context.world, context.site, run, bootif))
+    seen, cluster = template_context(context.world, context.site, run, bootif, context.cluster)
+    return context.overlays.render(names, seen, cluster=cluster)
 
 
 def _cannot_render(run: Run, error: MusterError) -> Decision:

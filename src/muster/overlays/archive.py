@@ -8,7 +8,6 @@ Deletions are OCI whiteouts, empty files `.wh.NAME` beside what goes:
 https://github.com/opencontainers/image-spec/blob/main/layer.md#whiteouts
 """
 
-import io
 import tarfile
 import zlib
 from collections.abc import Iterable
@@ -28,12 +27,26 @@ _TYPES = {
 
 def pack(laid: Iterable[Laid]) -> bytes:
     """The archive: names sorted, all times 0, owners as numbers; zlib's gzip header has no time and no name."""
-    plain = io.BytesIO()
-    with tarfile.open(fileobj=plain, mode="w", format=tarfile.GNU_FORMAT) as archive:
-        for item in sorted(laid, key=lambda item: item.path):
-            archive.addfile(_member(item), io.BytesIO(item.content))
+    return members(laid) + END
+
+
+def members(laid: Iterable[Laid]) -> bytes:
+    """The archive without its end: such parts one after the other, and END, are an archive too (RFC 1952, 2.2).
+
+    Of two entries of one name the later one stays.
+    """
+    plain = bytearray()
+    for item in sorted(laid, key=lambda item: item.path):
+        plain += _member(item).tobuf(tarfile.GNU_FORMAT) + item.content + bytes(-len(item.content) % tarfile.BLOCKSIZE)
+    return _compressed(plain)
+
+
+def _compressed(plain: bytes | bytearray) -> bytes:
     deflate = zlib.compressobj(COMPRESSION, zlib.DEFLATED, _GZIP)
-    return deflate.compress(plain.getvalue()) + deflate.flush()
+    return deflate.compress(plain) + deflate.flush()
+
+
+END = _compressed(bytes(2 * tarfile.BLOCKSIZE))
 
 
 def _member(item: Laid) -> tarfile.TarInfo:

@@ -63,6 +63,10 @@ class Composition:
         """SHA-256 over everything that can change a result: sources, conditions, owners, modes, order."""
         return hashlib.sha256(repr((self.entries, self.includes)).encode()).hexdigest()
 
+    def of_scope(self, scope: Scope) -> "Composition":
+        """Only the entries of one scope."""
+        return Composition(tuple(entry for entry in self.entries if entry.scope == scope), self.includes)
+
 
 def known_overlays(layers: Sequence[Path]) -> tuple[str, ...]:
     """The names of all overlays in these folders of overlays, sorted."""

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
-from muster.overlays.archive import pack
+from muster.overlays.archive import END, members, pack
 from muster.overlays.compose import Composition, compose, known_overlays
-from muster.overlays.render import Laid, Renderer
+from muster.overlays.render import Laid, Renderer, node_name, refuse_buried
 
 SHIPPED = Path(__file__).parent / "shipped"
 CACHE_BYTES = 64 << 20
@@ -30,6 +30,31 @@ class Rendered:
     entries: tuple[Laid, ...]
 
 
+@dataclass(frozen=True)
+class ClusterFacts:
+    """What templates see as `cluster`, with its digest: made once for a state of the cluster, used for every node."""
+
+    data: Mapping[str, object]
+    digest: str
+
+    @classmethod
+    def of(cls, data: Mapping[str, object]) -> "ClusterFacts":
+        said = json.dumps(data, sort_keys=True, separators=(",", ":"))
+        return cls(data, hashlib.sha256(said.encode()).hexdigest())
+
+
+@dataclass(frozen=True)
+class Part:
+    """The entries of one scope and their bytes, an archive without end."""
+
+    entries: tuple[Laid, ...]
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.data) + sum(len(item.content) for item in self.entries)
+
+
 class Overlays:
     """The overlays of a controller: the shipped ones under those of `site` (/etc/muster/overlays). Any thread may ask.
 
@@ -45,29 +70,58 @@ class Overlays:
         """All overlays there are, shipped and the site's."""
         return known_overlays(self._layers)
 
-    def render(self, names: Sequence[str], context: Mapping[str, object], *, moment: Moment = "boot") -> Rendered:
+    def render(
+        self,
+        names: Sequence[str],
+        context: Mapping[str, object],
+        *,
+        moment: Moment = "boot",
+        cluster: ClusterFacts | None = None,
+    ) -> Rendered:
         """The overlays `names`, later over earlier, for the node that `context` describes, as laid at `moment`.
 
+        `cluster` is `context["cluster"]` for callers that ask for many nodes. Files of scope cluster see it and the
+        image, and are rendered once for all nodes; the others see all but the list of nodes.
         Raises NotFoundError for an unknown overlay, OverlayError for one that cannot be read or rendered.
         """
         composition = compose(names, self._layers)
-        key = _key(composition, context, moment)
-        return self._cache.get(key, lambda: self._render(composition, context, moment))
+        facts = cluster or ClusterFacts.of(cast(Mapping[str, object], context.get("cluster", {})))
+        image = context.get("image")
+        shared = self._part(composition.of_scope("cluster"), {"image": image}, moment, facts)
+        small = {key: value for key, value in facts.data.items() if key != "nodes"}
+        own = self._part(composition.of_scope("node"), {**context, "cluster": small}, moment, None)
+        return _joined(shared, own, node_name(context))
 
     def close(self) -> None:
         """End the render workers."""
         self._renderer.close()
 
-    def _render(self, composition: Composition, context: Mapping[str, object], moment: Moment) -> Rendered:
+    def _part(
+        self, composition: Composition, context: Mapping[str, object], moment: Moment, facts: ClusterFacts | None
+    ) -> Part:
+        """The entries of one scope. The cluster's facts stand in the key by their digest: they can be large."""
+        said = json.dumps(context, sort_keys=True, separators=(",", ":"))
+        digest = facts.digest if facts else ""
+        key = hashlib.sha256(f"{composition.digest}\n{moment}\n{digest}\n{said}".encode()).hexdigest()
+        whole = {**context, "cluster": facts.data} if facts else context
+        return self._cache.get(key, lambda: self._render(composition, whole, moment))
+
+    def _render(self, composition: Composition, context: Mapping[str, object], moment: Moment) -> Part:
+        if not composition.entries:
+            return Part((), b"")
         laid = self._renderer.render(composition, context)
         chosen = tuple(item for item in laid if item.when in (moment, "both"))
-        data = pack(chosen)
-        return Rendered(hashlib.sha256(data).hexdigest(), len(data), data, chosen)
+        return Part(chosen, members(chosen))
 
 
-def _key(composition: Composition, context: Mapping[str, object], moment: Moment) -> str:
-    said = json.dumps(context, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(f"{composition.digest}\n{moment}\n{said}".encode()).hexdigest()
+def _joined(shared: Part, own: Part, node: str) -> Rendered:
+    """Both parts in one archive; where they meet, the node's own wins and the archive is made anew."""
+    laid = {item.path: item for item in (*shared.entries, *own.entries)}
+    refuse_buried(laid, node)
+    entries = tuple(laid[path] for path in sorted(laid))
+    meets = len(entries) < len(shared.entries) + len(own.entries)
+    data = pack(entries) if meets else shared.data + own.data + END
+    return Rendered(hashlib.sha256(data).hexdigest(), len(data), data, entries)
 
 
 class _Cache:
@@ -76,10 +130,10 @@ class _Cache:
     def __init__(self, most_bytes: int) -> None:
         self._lock = threading.Lock()
         self._room = most_bytes
-        self._kept: OrderedDict[str, Rendered] = OrderedDict()
-        self._running: dict[str, Future[Rendered]] = {}
+        self._kept: OrderedDict[str, Part] = OrderedDict()
+        self._running: dict[str, Future[Part]] = {}
 
-    def get(self, key: str, make: Callable[[], Rendered]) -> Rendered:
+    def get(self, key: str, make: Callable[[], Part]) -> Part:
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
@@ -89,7 +143,7 @@ class _Cache:
                 mine = self._running[key] = Future()
         return running.result() if running else self._make(key, make, mine)
 
-    def _make(self, key: str, make: Callable[[], Rendered], future: Future[Rendered]) -> Rendered:
+    def _make(self, key: str, make: Callable[[], Part], future: Future[Part]) -> Part:
         try:
             rendered = make()
         except BaseException as error:
@@ -103,7 +157,7 @@ class _Cache:
             self._keep(key, rendered)
         return rendered
 
-    def _keep(self, key: str, rendered: Rendered) -> None:
+    def _keep(self, key: str, rendered: Part) -> None:
         self._kept[key] = rendered
         self._room -= rendered.size
         while self._room < 0 and len(self._kept) > 1:

@@ -51,7 +51,7 @@ class Renderer:
 
     def render(self, composition: Composition, context: Mapping[str, object]) -> tuple[Laid, ...]:
         """What these sources give with this context, sorted by path. Raises OverlayError."""
-        node = _node_name(context)
+        node = node_name(context)
         templates = _Templates(composition, node)
         request = json.dumps({**templates.request(), "context": context}, allow_nan=False).encode()
         with self._slots:
@@ -153,6 +153,12 @@ def _checked(answer: list[list[Any]], entries: Sequence[Entry], node: str) -> tu
             raise MusterError("the render worker answered nonsense")
         result = _laid(entries[number], str(path), text, node)
         laid[result.path] = result
+    refuse_buried(laid, node)
+    return tuple(laid[path] for path in sorted(laid))
+
+
+def refuse_buried(laid: Mapping[str, Laid], node: str) -> None:
+    """OverlayError for anything that is laid below a file, a symlink or a deletion."""
     for path, result in laid.items():
         for parent in parents(path):
             above = laid.get(parent)
@@ -160,7 +166,6 @@ def _checked(answer: list[list[Any]], entries: Sequence[Entry], node: str) -> tu
                 verb = "deletes" if above.kind == "whiteout" else "lays a file or symlink at"
                 message = f"/{path} cannot be laid: overlay {above.overlay} ({above.source}) {verb} /{parent}"
                 raise OverlayError(message, overlay=result.overlay, file=result.source, node=node)
-    return tuple(laid[path] for path in sorted(laid))
 
 
 def _laid(entry: Entry, path: str, text: object, node: str) -> Laid:
@@ -194,9 +199,10 @@ def _link(content: bytes) -> str:
     return link
 
 
-def _node_name(context: Mapping[str, object]) -> str:
+def node_name(context: Mapping[str, object]) -> str:
+    """Whose context it is, for messages; empty for what is rendered for the whole cluster."""
     node = context.get("node")
-    return str(node.get("name", "?")) if isinstance(node, Mapping) else "?"
+    return str(node.get("name", "?")) if isinstance(node, Mapping) else ""
 
 
 def _fault(fault: Mapping[str, Any], node: str) -> OverlayError:
