@@ -14,7 +14,7 @@ from tests.boots import tiny
 from tests.boots.conftest import RunningLab
 
 pytestmark = [pytest.mark.root, pytest.mark.boot]
-LAB_OPTIONS = ["--nodes", "3", "--firmware", "bios", "--memory", "512"]
+LAB_OPTIONS = ["--nodes", "3", "--unknown", "1", "--firmware", "bios", "--memory", "512,512,512,1024"]
 
 
 @pytest.fixture(scope="module")
@@ -232,3 +232,19 @@ def test_paths_lead_nowhere_else(cluster: RunningLab, path: str) -> None:
     status, body = ask(cluster, f"http://10.77.0.1:9898{path}")
     assert status in ("400", "403", "404", "405"), body
     assert len(body) < 200
+
+
+@pytest.mark.soak
+def test_soak_an_adopted_machine_with_another_kernel_reboots_once(cluster: RunningLab) -> None:
+    cluster.muster("image", "build", "debian12")
+    cluster.muster("image", "pack", "debian12")
+    cluster.muster("network", "set", "lab", f"discovery_image={tiny.NAME}")
+    cluster.lab("power", "u1", "on")
+    cluster.until(lambda: len(cluster.rows("node", "pending")) == 1, "u1 pending")
+    machine = cluster.rows("node", "pending")[0]["machine"]
+    cluster.muster("node", "adopt", machine, "n9", "interfaces.eth0.address=10.77.0.19/24", "image=debian12")
+    cluster.until_console("u1", "muster: starting anew: debian12@")
+    cluster.until_ready("n9")
+    assert cluster.console("u1").count("Linux version") == 2
+    assert "cloud" not in cluster.ssh("10.77.0.19", "uname -r")
+    cluster.lab("power", "u1", "off")

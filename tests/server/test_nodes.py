@@ -264,6 +264,22 @@ def test_another_kernel_means_reboot(nodes: Play) -> None:
     nodes(scenario)
 
 
+def test_a_reboot_that_brings_no_other_kernel_is_not_repeated(nodes: Play) -> None:
+    async def scenario(n: Nodes) -> None:
+        told = "stage\tplan\nstatus\tdone\nuptime\t3.0\nmessage\treboot\n"
+        first = await n.hello(kernel="6.1.0-0-old", boot=1)
+        await n.post(first, "url.report", told)
+        second = await n.hello(kernel="6.1.0-0-old", boot=2)
+        assert second["action"] == "wait" and "this is still 6.1.0-0-old" in second["reason"]
+        await n.post(second, "url.report", "stage\twait\nstatus\tstart\nuptime\t3.0\n")
+        third = await n.hello(kernel="6.1.0-0-old", boot=3)
+        assert third["action"] == "reboot", "somebody switched it off and on: another try is worth it"
+        await n.post(third, "url.report", told)
+        assert (await n.hello(boot=4))["action"] == "run"
+
+    nodes(scenario)
+
+
 def test_what_cannot_run_waits_and_says_why(nodes: Play, controller: Context) -> None:
     put(controller, {"kind": "profile", "name": "compute"})
     put(controller, node("n2", image="debian", overlays=["nowhere"]))

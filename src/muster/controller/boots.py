@@ -46,6 +46,12 @@ class Boot:
     ready_at: float | None = None
     ready_uptime: float | None = None
     heartbeat: Mapping[str, str] = field(default_factory=dict)
+    rebooted_in_vain: bool = False
+    """The machine's last boot ended at its plan, and the kernel is still the same."""
+
+    def stopped_at_plan_with(self, kernel: str) -> bool:
+        """Whether this boot got no further than a plan that asked for another kernel than this."""
+        return self.stage == "plan" and self.status == "done" and self.kernel == kernel
 
     def state(self, now: float) -> str:
         """One word: booting, waiting, failed, ready, stopping, off or lost."""
@@ -90,7 +96,8 @@ class Boots:
             boot = self._by_machine.get(machine)
             again = boot is not None and boot.kernel_boot == facts.kernel_boot
             if boot is None or not again:
-                boot = _begun(self._new_id(), machine, facts, node, now)
+                before, boot = boot, _begun(self._new_id(), machine, facts, node, now)
+                boot.rebooted_in_vain = before is not None and before.stopped_at_plan_with(facts.kernel)
                 self._remember(boot)
             dropped = self._drop_strangers()
         boot.heard = now

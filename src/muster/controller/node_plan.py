@@ -77,6 +77,8 @@ def overlay(context: Context, request: NodeRequest) -> Rendered:
 def _plan(context: Context, boot: Boot, server: str) -> str:
     decision = decide(context.world, boot.facts, boot.architecture)
     data = None
+    if isinstance(decision, Run) and boot.rebooted_in_vain and boot.kernel != decision.version.kernel_release:
+        decision = _wrong_kernel(decision, boot)
     if isinstance(decision, Run):
         try:
             rendered = _render(context, decision, boot)
@@ -93,6 +95,13 @@ def _render(context: Context, run: Run, boot: Boot) -> Rendered:
     names = run.effective.settings.overlays or ()
     seen, cluster = template_context(context.world, context.site, run, bootif, context.cluster)
     return context.overlays.render(names, seen, cluster=cluster)
+
+
+def _wrong_kernel(run: Run, boot: Boot) -> Decision:
+    """Rebooting for the version's kernel was tried; once more would be a loop."""
+    promised = f"{run.version.name} promises kernel {run.version.kernel_release}"
+    reason = f"{promised}, but after a reboot for it this is still {boot.kernel}: is its kernel another one?"
+    return Wait(run.node, reason, run.version)
 
 
 def _cannot_render(run: Run, error: MusterError) -> Decision:
