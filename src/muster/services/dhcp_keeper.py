@@ -1,8 +1,11 @@
 """Keeps dnsmasq at what the world says: writes its two files and tells the supervisor, once a burst of changes.
 
+A third file says which two dnsmasq was told of last: an app that is killed between writing and telling leaves the
+telling to the next one.
 Runs in the app, without root; the supervisor's control channel takes the signals to dnsmasq.
 """
 
+import hashlib
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -14,8 +17,14 @@ from muster.model.errors import MusterError
 from muster.services import dnsmasq
 from muster.services.dnsmasq import DhcpHost, DhcpNetwork
 
+TOLD = "told"
+"""The file in `Paths.dnsmasq` with the sha256 of what dnsmasq was told of last."""
+
 QUIET_SECONDS = 0.1
 """How long a burst of changes may gather before dnsmasq is told."""
+
+RETRY_SECONDS = 10.0
+"""When a disk that could not be written to is tried again, if no change comes before."""
 
 log = logging.getLogger("muster.dhcp")
 
@@ -69,45 +78,59 @@ class DhcpKeeper:
         self._thread.join(timeout=5)
 
     def _run(self) -> None:
+        retry: float | None = None
         while True:
-            self._asked.wait()
+            self._asked.wait(retry)
             if self._closing:
                 return
             threading.Event().wait(QUIET_SECONDS)
             self._asked.clear()
+            retry = None
             try:
                 self._settle()
-            except (MusterError, OSError):
-                log.exception("dnsmasq's files could not be brought up to date; the next change tries again")
+            except MusterError:
+                log.exception("DHCP cannot be what the networks and nodes say; the next change tries again")
+            except OSError as error:
+                log.error("dnsmasq's files cannot be written, tried again in %g s: %s", RETRY_SECONDS, error)
+                retry = RETRY_SECONDS
 
     def _settle(self) -> None:
         now = self._wanted()
         networks, hosts = now.networks, now.hosts
         if not networks:
             self._hosts = None
+            (self._files.folder / TOLD).unlink(missing_ok=True)
             (self._files.folder / dnsmasq.CONFIG).unlink(missing_ok=True)
             self._tell("stop dnsmasq")
             return
         config = dnsmasq.render_config(networks, self._files.port, self._files.folder, self._files.tftp)
+        hosts_text = dnsmasq.render_hosts(hosts)
+        known, self._hosts = self._hosts, None
         # The hosts first: the supervisor starts dnsmasq as soon as there is a configuration.
-        hosts_changed = _replace(self._files.folder / dnsmasq.HOSTS, dnsmasq.render_hosts(hosts))
+        _replace(self._files.folder / dnsmasq.HOSTS, hosts_text)
         config_changed = _replace(self._files.folder / dnsmasq.CONFIG, config)
-        if config_changed or (hosts_changed and self._restart_for(networks, hosts)):
-            self._tell("restart dnsmasq")
-        elif hosts_changed:
-            self._tell("reload dnsmasq")
+        digest = hashlib.sha256(f"{config}\0{hosts_text}".encode()).hexdigest()
+        if not _holds(self._files.folder / TOLD, digest):
+            restart = config_changed or _needs_restart(known, networks, hosts)
+            self._tell("restart dnsmasq" if restart else "reload dnsmasq")
+            write_atomic(self._files.folder / TOLD, digest.encode())
         self._hosts = hosts
 
-    def _restart_for(self, networks: Sequence[DhcpNetwork], hosts: Sequence[DhcpHost]) -> bool:
-        if self._hosts is None:  # we do not know what the running dnsmasq has leased
-            return True
-        pools = [network.pool for network in networks if network.pool]
-        return dnsmasq.needs_restart(self._hosts, hosts, pools)
+
+def _needs_restart(
+    known: Sequence[DhcpHost] | None, networks: Sequence[DhcpNetwork], hosts: Sequence[DhcpHost]
+) -> bool:
+    if known is None:  # we do not know what the running dnsmasq has leased
+        return True
+    return dnsmasq.needs_restart(known, hosts, [network.pool for network in networks if network.pool])
+
+
+def _holds(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_bytes() == text.encode()
 
 
 def _replace(path: Path, text: str) -> bool:
-    data = text.encode()
-    if path.is_file() and path.read_bytes() == data:
+    if _holds(path, text):
         return False
-    write_atomic(path, data)
+    write_atomic(path, text.encode())
     return True
