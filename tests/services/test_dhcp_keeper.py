@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from wait import until
 
+from muster.host import files
 from muster.services import dhcp_keeper, dnsmasq
 from muster.services.dhcp_keeper import DhcpKeeper, DnsmasqFiles, Tables
 
@@ -86,7 +87,7 @@ def test_a_change_written_by_a_killed_app_is_told_by_the_next_one(app: App) -> N
 
 def test_a_change_that_could_not_be_written_whole_is_tried_again(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     app.start()
-    real, calls = dhcp_keeper.write_atomic, list[Path]()
+    real, calls = files.write_atomic, list[Path]()
 
     def full(path: Path, data: bytes) -> None:
         calls.append(path)

@@ -104,7 +104,7 @@ def serve(site: Site, log: Path) -> Iterator[object]:
     try:
         until(lambda: site.states() == ["ready", "ready", "waiting"])
         site.declare_network()
-        site.ask("/node/1/command/restart/dnsmasq")
+        site.ask("/node/1/command/wake")  # no command, but the supervisor looks: one start, not a second one soon after
         until(lambda: site.states() == ["ready"] * 3)
         yield supervisor
     finally:
@@ -260,3 +260,28 @@ def test_a_child_that_cannot_run_is_tried_more_and_more_slowly(site):
     assert site.states()[:2] == ["ready", "ready"]
     site.declare_network()
     until(lambda: site.states() == ["ready"] * 3)
+
+
+def test_a_state_file_that_cannot_be_written_ends_nothing(site, serve, log):
+    state = site.paths.run / "supervisor.json"
+    dnsmasq_pid = site.child("dnsmasq")["pid"]
+    state.unlink()
+    state.mkdir()
+    os.kill(dnsmasq_pid, signal.SIGKILL)
+    until(lambda: f"cannot write {state}" in log.read_text())
+    assert serve.poll() is None
+    assert site.ask("/node/1/hello") == "key ok"
+    state.rmdir()
+
+
+def test_the_lock_is_never_somebody_elses_file(site, log):
+    victim = site.paths.prefix / "victim"
+    victim.write_text("precious\n")
+    site.paths.run.mkdir(parents=True)
+    (site.paths.run / "serve.lock").symlink_to(victim)
+    supervisor = site.start(log)
+    until(lambda: supervisor.poll() is not None or site.states())
+    supervisor.kill()
+    assert supervisor.wait() == 1
+    assert victim.read_text() == "precious\n"
+    assert "precious" not in log.read_text()

@@ -58,14 +58,19 @@ def sha256_file(path: Path) -> tuple[str, int]:
 def locked(path: Path, *, wait: bool = False, holder: str = "another process") -> Iterator[None]:
     """Hold an exclusive flock on `path` (made if missing); ConflictError when it is taken and not `wait`.
 
-    The kernel drops the lock with the process, also on SIGKILL.
+    The file says the holder's process id. A symlink is refused (OSError): whoever may write into the folder could
+    have us write elsewhere. The kernel drops the lock with the process, also on SIGKILL.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
-            raise ConflictError(f"{holder} holds it", where=str(path)) from error
+            said = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
+            known = f" (process id {said})" if said.isdigit() else ""
+            raise ConflictError(f"{holder}{known} holds it", where=str(path)) from error
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(descriptor)

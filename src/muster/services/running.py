@@ -109,7 +109,7 @@ class Running:
         if not data or len(self._line) > LONGEST_LINE:
             lines, self._line = [*lines, self._line], b""
         for line in lines:
-            self._heard(line.decode(errors="replace").rstrip("\r"))
+            self._heard(_harmless(line.decode(errors="replace").rstrip("\r")))
         if not data:
             self._close_output()
 
@@ -221,8 +221,12 @@ class Running:
         except FileNotFoundError:
             return
         if large:
-            path.rename(path.with_name(f"{path.name}.1"))
-            self._signal(signal.SIGUSR1)
+            try:
+                path.rename(path.with_name(f"{path.name}.1"))
+            except OSError as error:
+                self._say("muster", f"cannot rename {path}: {error.strerror}")
+            else:
+                self._signal(signal.SIGUSR1)
 
     def _close_control(self) -> None:
         if self.control is not None:
@@ -233,6 +237,11 @@ class Running:
         if self.output is not None:
             os.close(self.output)
             self.output = None
+
+
+def _harmless(line: str) -> str:
+    """What strangers made a program say must not command the terminal that shows it."""
+    return "".join(each if each.isprintable() or each == "\t" else "?" for each in line)
 
 
 def _descendant(pid: int, depth: int) -> int | None:

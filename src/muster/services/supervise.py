@@ -4,6 +4,7 @@ One thread, one loop. Children must be started by the main thread, because their
 the thread that started them (prctl(2), PR_SET_PDEATHSIG). No web imports here.
 """
 
+import io
 import json
 import os
 import resource
@@ -42,8 +43,10 @@ def serve(paths: Paths, settings: Settings) -> int:
     """
     if os.geteuid() != 0:
         raise RequestError("muster serve starts as root, to give its children less", hint="sudo muster serve")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # whatever the locale, a child's words must not end us
     owner = prepare(paths, settings.user)
-    with _alone(paths):
+    with files.locked(paths.run / LOCK, holder="muster serve"):
         _need_programs()
         _raise_file_limit()
         loaders.install(paths.tftp, settings.port)
@@ -126,7 +129,10 @@ class Supervisor:
             say("muster", "; ".join(f"{r.child.name} {r.state}" for r in self._running))
         self._published = state
         text = json.dumps({"pid": os.getpid(), "children": state}, indent=1)
-        files.write_atomic(self._state_file, text.encode() + b"\n")
+        try:
+            files.write_atomic(self._state_file, text.encode() + b"\n")
+        except OSError as error:  # a full /run is no reason to end the services
+            say("muster", f"cannot write {self._state_file}: {error.strerror}")
 
     @contextmanager
     def _signals(self) -> Iterator[socket.socket]:
@@ -167,16 +173,6 @@ def _nothing(_number: int, _frame: object) -> None:
 
 def _drain(wake: socket.socket) -> None:
     wake.recv(4096)
-
-
-@contextmanager
-def _alone(paths: Paths) -> Iterator[None]:
-    """One supervisor per prefix. The lock file tells the pid of its holder."""
-    lock = paths.run / LOCK
-    holder = lock.read_text().strip() if lock.exists() else ""
-    with files.locked(lock, holder=f"muster serve with process id {holder or 'unknown'}"):
-        lock.write_text(f"{os.getpid()}\n")
-        yield
 
 
 def _need_programs() -> None:
