@@ -10,7 +10,7 @@ import pytest
 
 from muster.images import transfer
 from muster.model.errors import ConflictError, MusterError
-from muster.model.objects import Version
+from muster.model.objects import Blob, Version
 from muster.store.blobs import Blobs
 
 
@@ -139,3 +139,19 @@ def test_no_folder_at_all(tmp_path: Path) -> None:
 def test_carrying_by_a_copying_program_is_fine(folder: Path, version: Version, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "usb")
     assert transfer.import_version(tmp_path / "usb", Blobs(tmp_path / "other")) == version
+
+
+def test_a_symlink_in_the_store_is_not_followed(
+    blobs: Blobs, version: Version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store's owner may put one there after the blob was checked; root must not carry another file away."""
+    (tmp_path / "secret").write_text("secret")
+
+    def swapped(_: Blobs, blob: Blob) -> None:
+        blobs.path(blob.sha256).unlink()
+        blobs.path(blob.sha256).symlink_to(tmp_path / "secret")
+
+    monkeypatch.setattr(Blobs, "verify", swapped)
+    with pytest.raises(MusterError):
+        transfer.export_version(blobs, version, tmp_path / "f")
+    assert not (tmp_path / "f").exists()

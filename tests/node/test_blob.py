@@ -164,3 +164,15 @@ def test_percentages_are_reported(shell: Shell, server: Server) -> None:
     ]
     assert len(percents) >= 2
     assert percents == sorted(percents)
+
+
+def test_the_death_of_the_hasher_does_not_stop_a_download(shell: Shell, server: Server) -> None:
+    server.answers["/a"] = [cut(DATA, 1000), blob(DATA)]
+    killing = "pause() { kill -KILL $blob_hash_pid; }\n"
+    assert shell(killing + FETCH, str(len(DATA)), SUM, f"{server.url}/a")[-1] == "whole"
+
+
+def test_what_is_too_long_is_thrown_away_before_the_next_round(shell: Shell, server: Server) -> None:
+    (shell.run / "blob").write_bytes(DATA + b"too much")
+    assert fetch(shell, server, blob(DATA))[-1] == "whole"
+    assert ranges(server) == [None]

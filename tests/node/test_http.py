@@ -143,3 +143,11 @@ def test_no_report_is_lost_while_other_programs_run(shell: Shell, server: Server
     )
     assert lines == ["20"]
     assert len(server.seen) == 21
+
+
+def test_an_answer_that_cannot_be_stored_is_told(shell: Shell, server: Server) -> None:
+    server.answers["/a"] = [text("bytes\n")]
+    script = 'http_token=; http_call GET "$1" 5 "" /dev/full || echo "$http_error"'
+    assert shell(script, f"{server.url}/a") == [
+        f"the answer of 127.0.0.1:{server.server_port} does not end or cannot be stored in /dev/full"
+    ]

@@ -147,6 +147,7 @@ def test_owners_of_folders(site):
     assert kind(paths.secrets) == (USER, 0o700)
     assert kind(paths.run / "nginx.conf") == (0, 0o640)
     assert kind(paths.tftp / "boot.ipxe") == (0, 0o644)
+    assert kind(paths.images) == kind(paths.cache) == (0, 0o700)
     as_user = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
     for path in (paths.socket, paths.store, paths.blobs / "sha256/x", paths.dnsmasq / "hosts.new"):
         process.run([*as_user, "touch", path])

@@ -77,3 +77,23 @@ def test_a_failed_write_leaves_nothing(blobs: Blobs, tmp_path: Path) -> None:
     with pytest.raises(OSError):
         blobs.put_file(tmp_path)
     assert not blobs.folder.exists() or not list(blobs.folder.iterdir())
+
+
+@pytest.mark.root
+def test_root_never_gives_away_what_a_symlink_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The services' user owns the parent, and may swap the new folder before root changes its owner."""
+    victim, parent = tmp_path / "victim", tmp_path / "blobs"
+    victim.mkdir()
+    parent.mkdir()
+    os.chown(parent, 4711, 4711)
+    real = Path.mkdir
+
+    def swapped(path: Path, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None:
+        real(path, mode, parents, exist_ok)
+        if path.name == "sha256":
+            path.rmdir()
+            path.symlink_to(victim)
+
+    monkeypatch.setattr(Path, "mkdir", swapped)
+    Blobs(parent).put_bytes(DATA)
+    assert victim.stat().st_uid == 0

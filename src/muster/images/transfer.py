@@ -149,7 +149,7 @@ def _copy(source: Path, target: Path, *, link: bool) -> None:
             pass
         else:
             return
-    with source.open("rb") as reader, target.open("xb") as writer:
+    with os.fdopen(_open(source), "rb") as reader, target.open("xb") as writer:
         try:
             while os.copy_file_range(reader.fileno(), writer.fileno(), CHUNK * 64):
                 pass

@@ -13,6 +13,8 @@ blob_fetch() {
     blob_file=$1 blob_size=$2
     shift 2
     [ -e "$blob_file" ] || : >"$blob_file"
+    # too much came before a server fell silent
+    [ "$(stat -c %s "$blob_file")" -le "$blob_size" ] || : >"$blob_file"
     blob_follow
     for blob_url; do
         while blob_have=$(stat -c %s "$blob_file") && [ "$blob_have" -lt "$blob_size" ]; do
@@ -46,7 +48,8 @@ blob_follow() {
     { echo >&3 && exec sha256sum 3>&-; } <"$run/hash" >"$run/sum" 5<&- 6>&- 7<&- &
     blob_hash_pid=$!
     IFS= read -r -t 10 _ <&3
-    exec 3>&-
+    # from here on the pipe is only written to: should the hasher die, `cat` ends too and does not wait for ever
+    exec 3>&- 6>"$run/hash"
     blob_position=0
 }
 
@@ -164,7 +167,7 @@ blob_verdict() {
 # blob_progress: hash what is new; tell and report how much that is.
 blob_progress() {
     blob_before=$blob_position
-    cat <&7 >&6
+    cat <&7 >&6 2>/dev/null
     read -r _ blob_position </proc/self/fdinfo/7
     [ "$blob_position" = "$blob_before" ] || blob_alive=$centiseconds
     blob_percent=$((blob_position * 100 / blob_size))
@@ -179,7 +182,7 @@ blob_progress() {
 blob_verify() {
     blob_file=$1 blob_sum=''
     if [ -n "${blob_hash_pid:-}" ]; then
-        cat <&7 >&6
+        cat <&7 >&6 2>/dev/null
         blob_unfollow
         read -r blob_sum _ <"$run/sum"
     fi

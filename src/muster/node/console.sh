@@ -21,7 +21,7 @@ read_uptime() {
     done
 }
 
-# nap SECONDS: sleep without a process. Nobody ever writes into that pipe.
+# nap SECONDS: sleep without a process. Nobody writes into that pipe but a hasher, once, when it begins.
 nap() {
     IFS= read -r -t "$1" _ <>"$run/nap" || :
 }

@@ -138,7 +138,10 @@ http_take() {
         ;;
     esac
     if [ -n "${2:-}" ]; then
-        timeout 300 cat <&9 >"$2" 2>/dev/null
+        timeout 300 cat <&9 2>/dev/null >"$2" || {
+            http_error="the answer of $http_where does not end or cannot be stored in $2"
+            return 1
+        }
     else
         http_text "$1"
     fi

@@ -1,7 +1,9 @@
 """The folders of a controller with their owners, made at every start; existing content is left alone.
 
 Folders that root writes into are root's, also below those that the services' user may write to: those are
-sticky, so that this user can neither replace nor redirect what root made there.
+sticky, so that this user can neither replace nor redirect what root made there. Trees of images, and the copies
+of them in the cache, are for root alone: they hold password hashes, old programs with set-user-ID, and folders that
+everybody may write to.
 """
 
 import os
@@ -52,11 +54,11 @@ def prepare(paths: Paths, user: str) -> Account:
         (paths.state, 0o1775, shared),
         (paths.blobs, 0o755, owner),
         (paths.blobs / "sha256", 0o755, owner),
-        (paths.images, 0o755, root),
+        (paths.images, 0o700, root),
         (paths.secrets, 0o700, owner),
         (paths.tftp, 0o755, root),
         (paths.dnsmasq, 0o755, owner),
-        (paths.cache, 0o755, root),
+        (paths.cache, 0o700, root),
     ):
         _folder(path, mode, who)
     _reachable(paths.state, owner)

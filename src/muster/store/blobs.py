@@ -84,9 +84,10 @@ class Blobs:
             self.folder.mkdir()
         except FileExistsError:
             return
-        owner = self.folder.parent.stat()
+        owner = self.folder.parent.lstat()
         if os.geteuid() == 0:
-            os.chown(self.folder, owner.st_uid, owner.st_gid)
+            # the parent's owner could have put a symlink in its place meanwhile
+            os.chown(self.folder, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
     @contextmanager
     def _incoming(self) -> Iterator[tuple[Path, IO[bytes]]]:
