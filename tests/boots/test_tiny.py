@@ -27,7 +27,7 @@ pytestmark = pytest.mark.boot
 MAC = "52:54:00:12:34:56"
 BOOT = "00112233445566aa"
 SECONDS = 60
-CACHE = Path("/var/cache/muster/test-kernel")
+CACHE = Path(os.environ.get("MUSTER_CACHE", "/var/cache/muster")) / "test-kernel"
 INIT = """#!/bin/sh
 echo "tiny: $(cat /etc/motd) $(cat /etc/hello) init=$$ args=$*"
 echo "tiny: removed $([ -e /etc/unwanted ] && echo no || echo yes)"

@@ -31,9 +31,9 @@ class Shell:
         sources = "".join(f". {NODE}/{part}.sh\n" for part in self.parts)
         head = f"set -u\nrun={self.run} lib={NODE} bootif= static=\n{sources}http_prepare\ndraw() {{ seconds=0.01; }}\n"
         done = process.run(
-            ["busybox", "sh", "-c", head + script, "sh", *arguments],
+            # timeout(1) ends the script's own children too
+            ["timeout", "-k", "1", str(timeout), "busybox", "sh", "-c", head + script, "sh", *arguments],
             env={"LC_ALL": "C", "PATH": os.environ["PATH"]},
-            timeout=timeout,
         )
         assert not done.stderr, done.stderr.decode()
         return done.text.splitlines()

@@ -18,7 +18,8 @@ from wait import until
 from muster import settings
 from muster.host import process
 from muster.host.paths import Paths
-from muster.services import dnsmasq
+from muster.model.errors import MusterError
+from muster.services import dnsmasq, prepare
 
 pytestmark = pytest.mark.root
 
@@ -286,3 +287,14 @@ def test_the_lock_is_never_somebody_elses_file(site, log):
     assert supervisor.wait() == 1
     assert victim.read_text() == "precious\n"
     assert "precious" not in log.read_text()
+
+
+def test_the_token_key_goes_through_no_symlink(site):
+    owner = prepare.prepare(site.paths, str(USER))
+    victim = site.paths.prefix / "victim"
+    victim.mkdir()
+    site.paths.secrets.rmdir()
+    site.paths.secrets.symlink_to(victim)
+    with pytest.raises(MusterError, match="a folder of our own"):
+        prepare.token_key(site.paths, owner)
+    assert list(victim.iterdir()) == []

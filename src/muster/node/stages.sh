@@ -265,7 +265,7 @@ stage_overlay() {
 stage_handover() {
     plan_value init || value=/sbin/init
     new_init=$value
-    new_kind=$(chroot "$newroot" "$run/bin/busybox" readlink -f "$new_init") && new_real=$new_kind &&
+    new_real=$(chroot "$newroot" "$run/bin/busybox" readlink -f "$new_init") &&
         chroot "$newroot" "$run/bin/busybox" test -x "$new_real" || {
         stage_error="handover: the image has no program $new_init"
         return 1

@@ -68,21 +68,23 @@ def prepare(paths: Paths, user: str) -> Account:
 
 def token_key(paths: Paths, owner: Account) -> bool:
     """Draw the key that node tokens are made with, unless it is there; True when drawn."""
-    path = paths.secrets / TOKEN_KEY
-    if path.exists():
-        return False
-    with files.aside(path, mode=0o600) as file:
-        os.fchown(file.fileno(), owner.uid, owner.gid)
-        file.write(secrets.token_bytes(TOKEN_KEY_BYTES))
+    descriptor = _opened(paths.secrets)
+    try:
+        # by the folder itself, not by its name: its owner could put a symlink there after we looked
+        path = Path(f"/proc/self/fd/{descriptor}") / TOKEN_KEY
+        if path.exists():
+            return False
+        with files.aside(path, mode=0o600) as file:
+            os.fchown(file.fileno(), owner.uid, owner.gid)
+            file.write(secrets.token_bytes(TOKEN_KEY_BYTES))
+    finally:
+        os.close(descriptor)
     return True
 
 
 def _folder(path: Path, mode: int, owner: Account) -> None:
     path.mkdir(exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError as error:
-        raise MusterError(f"a folder of our own is wanted here: {error.strerror}", where=str(path)) from error
+    descriptor = _opened(path)
     try:
         found = os.fstat(descriptor)
         if (found.st_uid, found.st_gid) != (owner.uid, owner.gid):
@@ -91,6 +93,14 @@ def _folder(path: Path, mode: int, owner: Account) -> None:
             os.fchmod(descriptor, mode)
     finally:
         os.close(descriptor)
+
+
+def _opened(path: Path) -> int:
+    """A descriptor of this very folder; MusterError when it is absent or a symlink."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise MusterError(f"a folder of our own is wanted here: {error.strerror}", where=str(path)) from error
 
 
 def _reachable(path: Path, owner: Account) -> None:
