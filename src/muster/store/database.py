@@ -1,28 +1,34 @@
 """The store: objects as JSON documents in SQLite, one global revision, every change kept (DESIGN section 4).
 
-The world is held in memory; one writer at a time plans a change on it, commits, and only then shows it.
-What `change` returned is on disk (WAL, `synchronous=FULL`).
+The world is held in memory; changes are planned on it one after another, committed, and only then shown.
+What `change` returned is on disk (WAL, `synchronous=FULL`). Writers that meet share one commit: the first leads,
+plans and writes for all who came while the commit before was under way, and the others wait for it.
 """
 
 import json
+import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
 from muster.host.clock import Clock
-from muster.model.errors import ConflictError, StoreError
+from muster.model.errors import ConflictError, MusterError, StoreError
 from muster.model.objects import KINDS, Object
 from muster.model.world import Change, World
 from muster.store.migrations import migrate
 
 Answer = TypeVar("Answer")
 Plan = Callable[[World], tuple[Answer, Sequence[Change]]]
+_Documents = tuple[str | None, str | None]
+
+log = logging.getLogger("muster.store")
 
 
 @dataclass(frozen=True)
@@ -39,25 +45,39 @@ class ChangeRecord:
     at: float
 
 
+@dataclass(frozen=True)
+class _Write(Generic[Answer]):
+    """One member of a batch: what was asked, and where its caller waits for what comes of it."""
+
+    plan: Plan[Answer]
+    who: str
+    based_on: int | None
+    outcome: Future[Answer] = field(default_factory=Future)
+
+
 class Store:
     """Open with a path; every method may be called from any thread."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self._path = path
         self._clock = clock
-        self._lock = threading.Lock()
+        self._turn = threading.Condition()
+        self._waiting: list[_Write[Any]] = []
+        self._leading = False
+        self._writing = threading.Lock()
+        self._reading = threading.Lock()
         self._listeners: list[Callable[[World], None]] = []
-        self._connection = _connected(path)
+        self._connection, self._reader = _connected(path), _connected(path)
         try:
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=FULL")
             migrate(self._connection, path)
             self._world = self._load()
         except sqlite3.Error as error:
-            self._connection.close()
+            self.close()
             raise StoreError(f"cannot be opened: {error}", where=str(path)) from error
         except StoreError:
-            self._connection.close()
+            self.close()
             raise
 
     @property
@@ -68,49 +88,50 @@ class Store:
     def change(self, plan: Plan[Answer], *, who: str, based_on: int | None = None) -> Answer:
         """Commit what `plan` makes of the current world, then return its answer.
 
-        `based_on` is the revision that the request was made against: ConflictError when one of the touched
-        objects changed since. A failed write is StoreError and leaves everything as it was.
+        The plan may run in another thread, and must not call the store. `based_on` is the revision that the request
+        was made against: ConflictError when one of the touched objects changed since. What a plan raises reaches its
+        own caller only. A failed commit is StoreError for everybody in it and leaves everything as it was.
         """
-        with self._lock:
-            answer, changes = plan(self._world)
-            if not changes:
-                return answer
-            if based_on is not None:
-                self._refuse_stale(changes, based_on)
-            world = self._world.with_changes(changes, self._world.revision + 1)
-            self._commit(changes, world.revision, who)
-            self._world = world
-        for listener in tuple(self._listeners):
-            listener(world)
-        return answer
+        write = _Write(plan, who, based_on)
+        with self._turn:
+            self._waiting.append(write)
+            self._turn.wait_for(lambda: write.outcome.done() or not self._leading)
+            if write.outcome.done():
+                return write.outcome.result()
+            self._leading = True
+            batch, self._waiting = self._waiting, []
+        try:
+            self._commit(batch)
+        finally:
+            with self._turn:
+                self._leading = False
+                self._turn.notify_all()
+        return write.outcome.result()
 
     def note(self, what: str, verb: str, names: Sequence[str], who: str) -> None:
         """Enter an act that changes no object (switching power) into the audit log, one line for each name."""
-        with self._lock:
-            records = [
-                (self._world.revision, what, name, json.dumps({"verb": verb}), who, self._clock.now()) for name in names
-            ]
-            with self._transaction():
-                self._connection.executemany(
-                    "INSERT INTO changes (revision, kind, name, after, who, at) VALUES (?, ?, ?, ?, ?, ?)", records
-                )
+        document = json.dumps({"verb": verb})
+        with self._writing, self._transaction():
+            now, revision = self._clock.now(), self._world.revision
+            self._log([(revision, what, name, None, document, _text(who), now) for name in names])
 
     def changes(self, after: int, limit: int = 1000) -> list[ChangeRecord]:
         """The changes of revisions later than `after`, oldest first."""
-        with self._lock:
-            return self._records("revision > ?", (after,), "sequence", limit)
+        with self._reading:
+            return self._records(self._reader, "revision > ?", (after,), "sequence", limit)
 
     def history(self, kind: str, name: str, limit: int = 100) -> list[ChangeRecord]:
         """The changes of one object, newest first."""
-        with self._lock:
-            return self._records("kind = ? AND name = ?", (kind, name), "sequence DESC", limit)
+        with self._reading:
+            return self._records(self._reader, "kind = ? AND name = ?", (kind, name), "sequence DESC", limit)
 
     def subscribe(self, listener: Callable[[World], None]) -> None:
         """Call `listener` with every new world, from the thread that committed it."""
         self._listeners.append(listener)
 
     def close(self) -> None:
-        with self._lock:
+        with self._writing, self._reading:
+            self._reader.close()
             self._connection.close()
 
     def _load(self) -> World:
@@ -125,54 +146,113 @@ class Store:
                 ) from error
         return World().with_changes(loaded, revision)
 
-    def _refuse_stale(self, changes: Sequence[Change], based_on: int) -> None:
+    def _commit(self, batch: Sequence[_Write[Any]]) -> None:
+        """Plan and write a batch, make it durable at once, then tell every caller and listener."""
+        try:
+            with self._writing:
+                before = self._world
+                with self._transaction():
+                    world, answers = self._planned(batch)
+                self._world = world
+            for write, answer in answers:
+                write.outcome.set_result(answer)
+        except StoreError as error:
+            for write in _unsettled(batch):
+                write.outcome.set_exception(StoreError(error.message, where=error.where, hint=error.hint))
+            return
+        finally:
+            for write in _unsettled(batch):  # only when this thread is being stopped
+                write.outcome.set_exception(StoreError("interrupted, nothing was changed", where=str(self._path)))
+        if world is not before:
+            for listener in tuple(self._listeners):
+                listener(world)
+
+    def _planned(self, batch: Sequence[_Write[Any]]) -> tuple[World, list[tuple[_Write[Any], Any]]]:
+        """The world after the batch, each plan on what the ones before it left, its rows written; and the answers.
+
+        A member that fails is settled here; it wrote nothing.
+        """
+        world, answers = self._world, []
+        for write in batch:
+            try:
+                answer, changes = write.plan(world)
+                self._refuse_stale(changes, write.based_on)
+                documents = [(_document(change.before), _document(change.after)) for change in changes]
+            except MusterError as error:
+                write.outcome.set_exception(error)
+            except Exception as error:
+                log.exception("a change by %s could not be planned", write.who)
+                write.outcome.set_exception(error)
+            else:
+                if changes:
+                    world = world.with_changes(changes, world.revision + 1)
+                    self._write(changes, documents, world.revision, _text(write.who))
+                answers.append((write, answer))
+        return world, answers
+
+    def _refuse_stale(self, changes: Sequence[Change], based_on: int | None) -> None:
+        if based_on is None:
+            return
         stale = []
         for change in changes:
             newer = "kind = ? AND name = ? AND revision > ?"
-            stale += self._records(newer, (change.kind, change.name, based_on), "sequence DESC", 1)
+            values = (change.kind, change.name, based_on)
+            stale += self._records(self._connection, newer, values, "revision DESC, sequence DESC", 1)
         if stale:
             names = ", ".join(f"{r.kind} {r.name} (by {r.who})" for r in stale)
             raise ConflictError(f"changed since revision {based_on}: {names}", hint="look at it again, then repeat")
 
-    def _commit(self, changes: Sequence[Change], revision: int, who: str) -> None:
+    def _write(self, changes: Sequence[Change], documents: Sequence[_Documents], revision: int, who: str) -> None:
+        self._begin()
         now = self._clock.now()
-        with self._transaction():
-            for change in changes:
-                before, after = _document(change.before), _document(change.after)
-                if after is None:
-                    self._connection.execute("DELETE FROM objects WHERE kind=? AND name=?", (change.kind, change.name))
-                else:
-                    self._connection.execute(
-                        "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?)",
-                        (change.kind, change.name, after, revision),
-                    )
-                self._connection.execute(
-                    "INSERT INTO changes (revision, kind, name, before, after, who, at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (revision, change.kind, change.name, before, after, who, now),
-                )
+        for change, (_, after) in zip(changes, documents, strict=True):
+            if after is None:
+                self._connection.execute("DELETE FROM objects WHERE kind=? AND name=?", (change.kind, change.name))
+            else:
+                row = (change.kind, change.name, after, revision)
+                self._connection.execute("INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?)", row)
+        self._log(
+            (revision, change.kind, change.name, before, after, who, now)
+            for change, (before, after) in zip(changes, documents, strict=True)
+        )
+
+    def _log(self, rows: Iterable[tuple[object, ...]]) -> None:
+        self._begin()
+        self._connection.executemany(
+            "INSERT INTO changes (revision, kind, name, before, after, who, at) VALUES (?, ?, ?, ?, ?, ?, ?)", rows
+        )
+
+    def _begin(self) -> None:
+        """A transaction begins with its first row: a batch that changes nothing asks nothing of the disk."""
+        if not self._connection.in_transaction:
+            self._connection.execute("BEGIN IMMEDIATE")
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
+        """All that the block wrote is on disk after it, or none of it: StoreError."""
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
             yield
-            self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
             if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+                self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
             raise StoreError(
                 f"nothing was changed, it cannot be written: {error}",
                 where=str(self._path),
                 hint="look for a full or read-only file system; reading and booting go on",
             ) from error
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
 
-    def _records(self, where: str, values: tuple[object, ...], order: str, limit: int) -> list[ChangeRecord]:
+    def _records(
+        self, connection: sqlite3.Connection, where: str, values: tuple[object, ...], order: str, limit: int
+    ) -> list[ChangeRecord]:
         query = (
             "SELECT sequence, revision, kind, name, before, after, who, at FROM changes"
             f" WHERE {where} ORDER BY {order} LIMIT {int(limit)}"
         )
         try:
-            rows = self._connection.execute(query, values).fetchall()
+            rows = connection.execute(query, values).fetchall()
         except (sqlite3.Error, OverflowError) as error:
             raise StoreError(f"cannot be read: {error}", where=str(self._path)) from error
         return [
@@ -194,3 +274,12 @@ def _document(item: Object | None) -> str | None:
 
 def _parsed(text: str | None) -> dict[str, object] | None:
     return None if text is None else json.loads(text)
+
+
+def _text(who: str) -> str:
+    """A name as the system gave it, which may not be UTF-8."""
+    return who.encode(errors="replace").decode()
+
+
+def _unsettled(batch: Sequence[_Write[Any]]) -> list[_Write[Any]]:
+    return [write for write in batch if not write.outcome.done()]
