@@ -20,14 +20,16 @@ KILLS_PER_STORE = 100
 
 @dataclass
 class Life:
-    """What was acknowledged by the writers of one store: the highest count of each thread, and how often in all."""
+    """The writers of one store, each living `longest` seconds at most; what was acknowledged: the highest count of each
+    thread, and how often in all."""
 
     path: Path
+    longest: float
     reached: dict[int, int] = field(default_factory=lambda: dict.fromkeys(range(THREADS), 0))
     acknowledged: int = 0
 
     def live_and_die(self, order: IO[bytes], told: IO[bytes]) -> None:
-        order.write(b"%s\n" % str(self.path).encode())
+        order.write(f"{self.longest} {self.path}\n".encode())
         order.flush()
         while (line := told.readline()) != b"killed\n":
             assert line, "the writer ended by itself"
@@ -51,14 +53,15 @@ class Life:
         self.reached = found
 
 
-@pytest.mark.parametrize("kills", [20, pytest.param(10_000, marks=pytest.mark.soak)])
-def test_killed_while_writing(tmp_path: Path, kills: int) -> None:
+@pytest.mark.parametrize(("kills", "longest"), [(20, 0.06), pytest.param(10_000, 0.016, marks=pytest.mark.soak)])
+def test_killed_while_writing(tmp_path: Path, kills: int, longest: float) -> None:
+    """Opening the store is a third of the shorter life: it is killed at that, too."""
     argv = [sys.executable, "-m", "tests.store.writer"]
     acknowledged = committed = 0
     with process.start(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT) as writers:
         assert writers.stdin is not None and writers.stdout is not None
         for first in range(0, kills, KILLS_PER_STORE):
-            life = Life(tmp_path / f"{first}.db")
+            life = Life(tmp_path / f"{first}.db", longest)
             for _ in range(min(KILLS_PER_STORE, kills - first)):
                 life.live_and_die(writers.stdin, writers.stdout)
                 life.check()
@@ -66,4 +69,4 @@ def test_killed_while_writing(tmp_path: Path, kills: int) -> None:
             committed += sum(life.reached.values())
         writers.stdin.close()
     print(f"{kills} kills, {acknowledged} changes acknowledged, {committed} committed")
-    assert acknowledged > kills, "they did write"
+    assert acknowledged > 0, "they did write"

@@ -1,4 +1,4 @@
-"""For each path on standard input: a process whose threads write to that store, killed by SIGKILL a moment later.
+"""For each `SECONDS PATH` on standard input: a process whose threads write to that store, killed within that time.
 
 Thread N raises the counter of nodes aN and bN, and that of `all`, in one change each time, and prints `N COUNT` once
 that is acknowledged; `killed` ends the answer. The processes are forked from this warm one: a kill takes milliseconds.
@@ -19,8 +19,6 @@ from muster.model.world import Change, World
 from muster.store.database import Store
 
 THREADS = 4
-LONGEST_LIFE = 0.016
-"""Seconds; opening the store takes a third of it."""
 
 
 def count(world: World, name: str) -> int:
@@ -51,10 +49,11 @@ def live(path: Path) -> None:
 
 if __name__ == "__main__":
     for line in sys.stdin:
+        seconds, path = line.split(maxsplit=1)
         writer = os.fork()
         if writer == 0:
-            live(Path(line.strip()))
-        time.sleep(random.uniform(0, LONGEST_LIFE))
+            live(Path(path.strip()))
+        time.sleep(random.uniform(0, float(seconds)))
         os.kill(writer, signal.SIGKILL)
         os.waitpid(writer, 0)
         os.write(1, b"killed\n")

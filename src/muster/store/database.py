@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from muster.host.clock import Clock
 from muster.model.errors import ConflictError, MusterError, StoreError
 from muster.model.objects import KINDS, Object
-from muster.model.world import Change, World
+from muster.model.world import Change, Key, World
 from muster.store.migrations import migrate
 
 Answer = TypeVar("Answer")
@@ -52,6 +52,7 @@ class _Write(Generic[Answer]):
     plan: Plan[Answer]
     who: str
     based_on: int | None
+    touched: Sequence[Key]
     outcome: Future[Answer] = field(default_factory=Future)
 
 
@@ -85,14 +86,17 @@ class Store:
         """The objects as of the last commit."""
         return self._world
 
-    def change(self, plan: Plan[Answer], *, who: str, based_on: int | None = None) -> Answer:
+    def change(
+        self, plan: Plan[Answer], *, who: str, based_on: int | None = None, touched: Sequence[Key] = ()
+    ) -> Answer:
         """Commit what `plan` makes of the current world, then return its answer.
 
         The plan may run in another thread, and must not call the store. `based_on` is the revision that the request
-        was made against: ConflictError when one of the touched objects changed since. What a plan raises reaches its
-        own caller only. A failed commit is StoreError for everybody in it and leaves everything as it was.
+        was made against: ConflictError when one of the objects that it changes, or that are `touched` by it though
+        they may be as wanted already, changed since. What a plan raises reaches its own caller only. A failed commit
+        is StoreError for everybody in it and leaves everything as it was.
         """
-        write = _Write(plan, who, based_on)
+        write = _Write(plan, who, based_on, touched)
         with self._turn:
             self._waiting.append(write)
             self._turn.wait_for(lambda: write.outcome.done() or not self._leading)
@@ -116,9 +120,14 @@ class Store:
             self._log([(revision, what, name, None, document, _text(who), now) for name in names])
 
     def changes(self, after: int, limit: int = 1000) -> list[ChangeRecord]:
-        """The changes of revisions later than `after`, oldest first."""
+        """The changes of revisions later than `after`, oldest first; about `limit`, but always whole revisions.
+
+        So the last one's revision is where to go on. What `note` entered since then is not told again.
+        """
         with self._reading:
-            return self._records(self._reader, "revision > ?", (after,), "sequence", limit)
+            cut = self._records(self._reader, "revision > ?", (after,), "revision", 1, offset=limit - 1)
+            last = cut[0].revision if cut else self._world.revision
+            return self._records(self._reader, "revision > ? AND revision <= ?", (after, last), "sequence")
 
     def history(self, kind: str, name: str, limit: int = 100) -> list[ChangeRecord]:
         """The changes of one object, newest first."""
@@ -176,7 +185,8 @@ class Store:
         for write in batch:
             try:
                 answer, changes = write.plan(world)
-                self._refuse_stale(changes, write.based_on)
+                if write.based_on is not None and write.based_on != world.revision:
+                    self._refuse_stale({*write.touched, *((c.kind, c.name) for c in changes)}, write.based_on)
                 documents = [(_document(change.before), _document(change.after)) for change in changes]
             except MusterError as error:
                 write.outcome.set_exception(error)
@@ -190,14 +200,11 @@ class Store:
                 answers.append((write, answer))
         return world, answers
 
-    def _refuse_stale(self, changes: Sequence[Change], based_on: int | None) -> None:
-        if based_on is None:
-            return
+    def _refuse_stale(self, keys: Iterable[Key], based_on: int) -> None:
         stale = []
-        for change in changes:
+        for key in sorted(keys):
             newer = "kind = ? AND name = ? AND revision > ?"
-            values = (change.kind, change.name, based_on)
-            stale += self._records(self._connection, newer, values, "revision DESC, sequence DESC", 1)
+            stale += self._records(self._connection, newer, (*key, based_on), "revision DESC, sequence DESC", 1)
         if stale:
             names = ", ".join(f"{r.kind} {r.name} (by {r.who})" for r in stale)
             raise ConflictError(f"changed since revision {based_on}: {names}", hint="look at it again, then repeat")
@@ -245,11 +252,17 @@ class Store:
                 self._connection.execute("ROLLBACK")
 
     def _records(
-        self, connection: sqlite3.Connection, where: str, values: tuple[object, ...], order: str, limit: int
+        self,
+        connection: sqlite3.Connection,
+        where: str,
+        values: tuple[object, ...],
+        order: str,
+        limit: int = -1,
+        offset: int = 0,
     ) -> list[ChangeRecord]:
         query = (
             "SELECT sequence, revision, kind, name, before, after, who, at FROM changes"
-            f" WHERE {where} ORDER BY {order} LIMIT {int(limit)}"
+            f" WHERE {where} ORDER BY {order} LIMIT {int(limit)} OFFSET {int(offset)}"
         )
         try:
             rows = connection.execute(query, values).fetchall()
