@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import hashlib
 import json
 import logging
@@ -114,6 +115,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         key = os.environ.pop(KEY)
         daemon = build(paths, SystemClock(), _supervisor_channel())
+        gc.freeze()  # the collector need not look through a large world again and again
     except MusterError as error:
         log.error("cannot start: %s", error)
         return error.exit_status

@@ -5,6 +5,7 @@ What `change` returned is on disk (WAL, `synchronous=FULL`). Writers that meet s
 plans and writes for all who came while the commit before was under way, and the others wait for it.
 """
 
+import gc
 import json
 import logging
 import sqlite3
@@ -26,6 +27,7 @@ from muster.store.migrations import migrate
 
 Answer = TypeVar("Answer")
 Plan = Callable[[World], tuple[Answer, Sequence[Change]]]
+_ALL = "SELECT kind, name, document FROM objects"
 _Documents = tuple[str | None, str | None]
 
 log = logging.getLogger("muster.store")
@@ -145,15 +147,15 @@ class Store:
 
     def _load(self) -> World:
         (revision,) = self._connection.execute("SELECT coalesce(max(revision), 0) FROM changes").fetchone()
-        loaded = []
-        for kind, name, document in self._connection.execute("SELECT kind, name, document FROM objects"):
-            try:
-                loaded.append(Change(kind, name, None, KINDS[kind].model_validate_json(document)))
-            except (KeyError, ValidationError) as error:
-                raise StoreError(
-                    f"holds a {kind} {name!r} that cannot be read: {error}", where=str(self._path)
-                ) from error
-        return World().with_changes(loaded, revision)
+        with _nothing_to_collect():
+            return World().with_changes(map(self._loaded, self._connection.execute(_ALL)), revision)
+
+    def _loaded(self, row: tuple[str, str, str]) -> Change:
+        kind, name, document = row
+        try:
+            return Change(kind, name, None, KINDS[kind].model_validate_json(document))
+        except (KeyError, ValidationError) as error:
+            raise StoreError(f"holds a {kind} {name!r} that cannot be read: {error}", where=str(self._path)) from error
 
     def _commit(self, batch: Sequence[_Write[Any]]) -> None:
         """Plan and write a batch, make it durable at once, then tell every caller and listener."""
@@ -272,6 +274,18 @@ class Store:
             ChangeRecord(sequence, revision, kind, name, _parsed(before), _parsed(after), who, at)
             for sequence, revision, kind, name, before, after, who, at in rows
         ]
+
+
+@contextmanager
+def _nothing_to_collect() -> Iterator[None]:
+    """While the world is built, looking through it for garbage would take as long again."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _connected(path: Path) -> sqlite3.Connection:
