@@ -32,6 +32,7 @@ from muster.store.database import Store
 
 SECONDS = 3.0
 WRITERS = (1, 8, 50)
+SIZES = (10_000, 100_000)
 START_SECONDS = 120.0
 APPLIED = 10_000
 SEEDED_AT_ONCE = 10_000
@@ -207,10 +208,11 @@ def measure(sizes: Sequence[int]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.store", description="The store, and the app that holds it.")
-    parser.add_argument("--nodes", default="10000,100000", help="how many nodes the app holds (10000,100000)")
+    parser.add_argument("--nodes", help="how many nodes the app holds (10000,100000)")
     parser.add_argument("--markdown", action="store_true", help="keep the figures in docs/figures.md")
     options = parser.parse_args()
-    figures = measure([int(size) for size in options.nodes.split(",")])
+    sizes = [int(size) for size in options.nodes.split(",")] if options.nodes else SIZES
+    figures = measure(sizes)
     print(figures)
     if options.markdown:
         text.keep("store", figures)
