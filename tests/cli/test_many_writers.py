@@ -11,7 +11,7 @@ from muster.model.objects import Node
 from tests.cluster import node
 
 WRITERS = 50
-ROUNDS = 4
+ROUNDS = 2
 CONFLICT = 409
 
 

@@ -146,9 +146,10 @@ def _object_routes(app: FastAPI, context: Context) -> None:
                 return objects.make(world, body.kind, body.names, body.assignments)
             return objects.change(world, body.kind, body.names, body.assignments, states)
 
-        touched = (
-            [] if body.make else [(body.kind, o.name) for o in objects.select(context.world, body.kind, body.names)]
-        )
+        touched: list[Key] = []
+        if body.based_on is not None and not body.make:
+            named = objects.select(context.world, body.kind, body.names, states)
+            touched = [(body.kind, item.name) for item in named]
         return asdict(_do(context, plan, who, body.dry_run, body.based_on, touched))
 
     @app.post(urls.API_DELETE)

@@ -1,7 +1,7 @@
 """A backup laid on a controller that does not run: checked wholly, written aside, then renamed into place.
 
-What was there before is kept under `NAME.before-restore-TIME-MARK`. The store comes last: while it is not there, nothing
-starts on half a restore.
+What was there before is kept under `NAME.before-restore-TIME-MARK`. The store comes last: while it is not there,
+nothing starts on half a restore.
 """
 
 import os
