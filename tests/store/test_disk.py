@@ -13,7 +13,7 @@ from muster.controller.context import Context
 from muster.controller.objects import apply
 from muster.host import process
 from muster.model import urls
-from muster.model.errors import EXIT_OUR_FAULT
+from muster.model.errors import EXIT_OUR_FAULT, StoreError
 from muster.model.objects import Node
 from muster.overlays.render import Renderer
 from tests import cluster
@@ -109,6 +109,28 @@ def test_a_full_disk(mounted: Mounted, overlay_workers: Renderer) -> None:
     with controller_on(folder, overlay_workers) as context:
         assert context.world.revision == acknowledged.revision + 1
         assert context.world.get(Node, "n2") == acknowledged.get(Node, "n2")
+
+
+def test_started_on_a_full_disk(mounted: Mounted, overlay_workers: Renderer) -> None:
+    folder = mounted("-t", "tmpfs", "-o", "size=3m", "tmpfs")
+    with controller_on(folder, overlay_workers) as context:
+        boot(context, 1)
+        before = context.world
+    filler = fill(folder)
+    with controller_on(folder, overlay_workers) as context:
+        assert context.world == before
+        assert context.boots.by_node()["n1"].stage == "ready", "who was ready is known"
+        boot(context, 2)
+        assert context.store.history("node", "n1")
+        with pytest.raises(StoreError, match="nothing was changed"):
+            context.store.change(lambda world: apply(world, [node("n3")]), who="x")
+        filler.unlink()
+        context.store.change(lambda world: apply(world, [node("n3")]), who="x")
+        boot(context, 3)
+        assert context.store.history("node", "n3")
+        assert context.boots.timeline(context.boots.by_node()["n1"].boot)
+    with controller_on(folder, overlay_workers) as context:
+        assert ("node", "n3") in context.world.objects
 
 
 def test_a_disk_that_turned_read_only_under_us(tmp_path: Path, mounted: Mounted, overlay_workers: Renderer) -> None:

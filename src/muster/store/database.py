@@ -12,7 +12,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -23,7 +23,8 @@ from muster.host.clock import Clock
 from muster.model.errors import ConflictError, MusterError, StoreError
 from muster.model.objects import KINDS, Object
 from muster.model.world import Change, Key, World
-from muster.store.migrations import migrate
+from muster.store.migrations import MIGRATIONS, migrate
+from muster.store.stopgap import as_it_is
 
 Answer = TypeVar("Answer")
 Plan = Callable[[World], tuple[Answer, Sequence[Change]]]
@@ -70,11 +71,8 @@ class Store:
         self._writing = threading.Lock()
         self._reading = threading.Lock()
         self._listeners: list[Callable[[World], None]] = []
-        self._connection, self._reader = _connected(path), _connected(path)
+        self._connection, self._reader, self._stopgap = self._opened()
         try:
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=FULL")
-            migrate(self._connection, path)
             self._world = self._load()
         except sqlite3.Error as error:
             self.close()
@@ -144,6 +142,27 @@ class Store:
         with self._writing, self._reading:
             self._reader.close()
             self._connection.close()
+
+    def _opened(self) -> tuple[sqlite3.Connection, sqlite3.Connection, bool]:
+        """For writing, for reading; and whether both only read, because the disk takes nothing."""
+        try:
+            return *self._writable(), False
+        except sqlite3.Error as error:
+            try:
+                first, second = (as_it_is(self._path, len(MIGRATIONS), error) for _ in range(2))
+            except sqlite3.Error as reason:
+                raise StoreError(f"cannot be opened: {reason}", where=str(self._path)) from error
+            log.error("%s is opened for reading only: %s", self._path, error)
+            return first, second, True
+
+    def _writable(self) -> tuple[sqlite3.Connection, sqlite3.Connection]:
+        with ExitStack() as failing:
+            connection, reader = (failing.enter_context(closing(_connected(self._path))) for _ in range(2))
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            migrate(connection, self._path)
+            failing.pop_all()
+        return connection, reader
 
     def _load(self) -> World:
         (revision,) = self._connection.execute("SELECT coalesce(max(revision), 0) FROM changes").fetchone()
@@ -233,6 +252,13 @@ class Store:
 
     def _begin(self) -> None:
         """A transaction begins with its first row: a batch that changes nothing asks nothing of the disk."""
+        if self._stopgap:
+            with self._reading:
+                before = self._connection, self._reader
+                self._connection, self._reader = self._writable()
+                self._stopgap = False
+            for connection in before:
+                connection.close()
         if not self._connection.in_transaction:
             self._connection.execute("BEGIN IMMEDIATE")
 
