@@ -36,6 +36,7 @@ MAY = {
 """The room may import these rooms, or these modules of a room."""
 
 LOCAL_VERBS = {
+    "muster.cli.backup": {"store", "services", "settings"},
     "muster.cli.image": {"images", "store.blobs"},
     "muster.cli.init": {"services", "settings"},
     "muster.cli.lab": {"lab"},

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import hashlib
 import json
 import logging
@@ -90,7 +91,7 @@ async def serve(daemon: Daemon, key: str) -> None:
     events = Events(daemon.context.store)
     nodes = _server(nodes_app(daemon.context, events, key), daemon.settings)
     base = f"http://{daemon.settings.listen[0]}"
-    administrators = _server(api_app(daemon.context, base), daemon.settings, protocol=_PeerProtocol)
+    administrators = _server(api_app(daemon.context, base, events), daemon.settings, protocol=_PeerProtocol)
     listening = socket.create_server(("127.0.0.1", daemon.settings.app_port), backlog=4096)
     local = _unix_socket(daemon.paths.socket)
     daemon.dhcp.start()
@@ -114,6 +115,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         key = os.environ.pop(KEY)
         daemon = build(paths, SystemClock(), _supervisor_channel())
+        gc.freeze()  # the collector need not look through a large world again and again
     except MusterError as error:
         log.error("cannot start: %s", error)
         return error.exit_status

@@ -164,3 +164,14 @@ def test_a_version_over_the_api(api: Api, controller: Context) -> None:
     assert api.post(urls.API_TAG, json={"reference": "debian:next", "tag": "latest"}).status_code == 200
     assert api.get("/api/1/objects/node/n1", params={"effective": "true"}).json()["image"] == "debian"
     assert api.post("/api/1/versions/delete", json={"reference": name}).status_code == 409
+
+
+def test_a_stale_write_is_refused_also_when_somebody_else_did_the_same(api: Api) -> None:
+    """Else two who count one up from the same number would both be told that they did."""
+    read_at = api.get("/api/1/objects/node/n1").json()["revision"]
+    wanted = node("n1", labels={"count": "1"})
+    assert put(api, wanted, based_on=read_at).status_code == 200
+    assert put(api, wanted, based_on=read_at).status_code == 409
+    words = {"kind": "node", "names": "n[1-2]", "assignments": {"labels.count": "1"}}
+    assert api.post(urls.API_SET, json={**words, "based_on": read_at}).status_code == 409
+    assert api.post(urls.API_SET, json=words).status_code == 200

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from muster.boot import tokens
-from muster.controller import node_plan, node_views
+from muster.controller import node_plan, node_views, pending
 from muster.controller.context import Context
 from muster.controller.objects import adopt, apply, delete
 from muster.overlays.render import Renderer
@@ -245,7 +245,7 @@ def test_a_machine_declared_by_hand_is_pending_no_longer(nodes: Play, controller
 
 
 def test_pending_machines_are_bounded(nodes: Play, controller: Context, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(node_plan, "MAX_PENDING", 3)
+    monkeypatch.setattr(pending, "MAX_PENDING", 3)
 
     async def scenario(n: Nodes) -> None:
         for i in range(6):

@@ -13,7 +13,6 @@ from muster.model.errors import ConflictError, StoreError
 from muster.model.objects import Node
 from muster.model.world import Change, World
 from muster.store.database import Store
-from muster.store.migrations import MIGRATIONS
 from tests.cluster import FakeClock, node
 
 Open = Callable[[], Store]
@@ -127,28 +126,6 @@ def test_a_full_disk_is_said_and_the_old_world_stays(opened: Open) -> None:
     connection.execute("PRAGMA max_page_count=100000")
     put(store, *many)
     assert len(list(opened().world.all(Node))) == 51
-
-
-def test_a_newer_schema_is_refused_and_left_alone(opened: Open, tmp_path: Path) -> None:
-    opened().close()
-    raw = sqlite3.connect(tmp_path / "store.db")
-    raw.execute(f"PRAGMA user_version={len(MIGRATIONS) + 1}")
-    raw.close()
-    with pytest.raises(StoreError, match="newer Muster"):
-        opened()
-
-
-def test_an_older_schema_is_copied_before_it_moves(
-    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    put(opened(), node("x1"))
-    later = (*MIGRATIONS, "CREATE TABLE added (x)")
-    monkeypatch.setattr("muster.store.migrations.MIGRATIONS", later)
-    assert opened().world.find(Node, "x1") is not None
-    copy = sqlite3.connect(tmp_path / f"store.db.schema-{len(MIGRATIONS)}")
-    assert copy.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
-    assert copy.execute("SELECT name FROM objects").fetchall() == [("x1",)]
-    copy.close()
 
 
 @pytest.mark.parametrize("damage", ["garbage", "document", "kind"])

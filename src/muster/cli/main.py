@@ -18,6 +18,8 @@ COMMANDS = {
     "init": "muster.cli.init:init",
     "serve": "muster.cli.serve:serve",
     "apply": "muster.cli.overview:apply",
+    "backup": "muster.cli.backup:backup",
+    "restore": "muster.cli.backup:restore",
     "status": "muster.cli.overview:status",
     "watch": "muster.cli.overview:watch",
     "version": "muster.cli.overview:version",

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from muster.controller.boots import Boots
 from muster.controller.node_context import ClusterMemory
+from muster.controller.update_limit import UpdateLimit
 from muster.host.clock import Clock
 from muster.model.objects import Blob
 from muster.model.world import World
@@ -26,6 +27,7 @@ class Context:
     site: str
     """The name of the cluster; it makes machine ids differ between clusters."""
     cluster: ClusterMemory = field(default_factory=ClusterMemory)
+    updates: UpdateLimit = field(default_factory=UpdateLimit)
 
     @property
     def world(self) -> World:

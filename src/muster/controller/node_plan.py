@@ -5,20 +5,17 @@ from dataclasses import dataclass
 from muster.boot import plan as plan_text
 from muster.boot import tokens
 from muster.boot.decide import Decision, Run, Wait, decide
-from muster.boot.facts import HELLO_MAX_BYTES, HelloFacts, hello_facts
+from muster.boot.facts import HELLO_MAX_BYTES, hello_facts
 from muster.boot.plan import BootKey, OverlayData
+from muster.controller import pending
 from muster.controller.boots import Boot
 from muster.controller.context import Context
 from muster.controller.node_context import template_context
 from muster.model.errors import DeniedError, MusterError, RequestError
-from muster.model.objects import Machine, Node
-from muster.model.world import Change, World
+from muster.model.objects import Node
 from muster.overlays.library import Rendered
 
 MAX_BYTES = HELLO_MAX_BYTES
-MAX_PENDING = 4096
-"""Machines kept as pending; more than any delivery of hardware, and a bound for a flood of hellos."""
-_MAX_INVENTORY_ENTRIES = 64
 
 
 @dataclass(frozen=True)
@@ -37,9 +34,9 @@ def hello(context: Context, body: bytes, server: str) -> str:
         raise RequestError("the machine has no UUID, no serial and no MAC: nothing to know it by")
     decision = decide(context.world, facts.machine, facts.architecture)
     if decision.node is None:
-        _remember_pending(context, machine, facts)
+        pending.remember(context, machine, facts)
     else:
-        _forget_pending(context, machine)
+        pending.forget(context, machine)
     boot = context.boots.hello(machine, facts, decision.node.name if decision.node else None)
     return _plan(context, boot, server)
 
@@ -107,33 +104,3 @@ def _wrong_kernel(run: Run, boot: Boot) -> Decision:
 def _cannot_render(run: Run, error: MusterError) -> Decision:
     first_line = str(error).splitlines()[0]
     return Wait(run.node, f"an overlay of node {run.node.name} cannot be rendered: {first_line}", run.version)
-
-
-def _forget_pending(context: Context, machine: str) -> None:
-    """A machine that was declared by hand instead of adopted is no longer pending."""
-    if context.world.find(Machine, machine) is None:
-        return
-
-    def remove(world: World) -> tuple[None, list[Change]]:
-        before = world.find(Machine, machine)
-        return None, [Change("machine", machine, before, None)] if before else []
-
-    context.store.change(remove, who=f"machine {machine[:8]}")
-
-
-def _remember_pending(context: Context, machine: str, facts: HelloFacts) -> None:
-    inventory = {key: entries[:_MAX_INVENTORY_ENTRIES] for key, entries in facts.inventory.items() if key != "address"}
-    known = context.world.find(Machine, machine)
-    if known is not None and known.inventory == inventory:
-        return
-    entry = Machine(
-        name=machine, inventory=inventory, first_seen=known.first_seen if known else round(context.clock.now(), 3)
-    )
-
-    def add(world: World) -> tuple[None, list[Change]]:
-        before = world.find(Machine, machine)
-        if before is None and sum(1 for _ in world.all(Machine)) >= MAX_PENDING:
-            return None, []
-        return None, [Change("machine", machine, before, entry)]
-
-    context.store.change(add, who=f"machine {machine[:8]}")

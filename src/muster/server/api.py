@@ -6,12 +6,14 @@ Handlers parse, call the controller, render; the caller's Unix user goes into th
 import pwd
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 import muster
@@ -20,7 +22,8 @@ from muster.controller import images, node_views, objects, power
 from muster.controller.context import Context
 from muster.model import urls
 from muster.model.errors import EXIT_BAD_REQUEST, MusterError, RequestError
-from muster.model.world import Change, World
+from muster.model.world import Change, Key, World
+from muster.server.events import MAX_WAIT, Events
 
 Json = dict[str, object]
 Revision = Annotated[int, Field(ge=0, le=2**53)]
@@ -81,8 +84,11 @@ class PowerBody(_Body):
     action: str
 
 
-def api_app(context: Context, server: str) -> FastAPI:
-    """The ASGI app for administrators; `server` is our node-facing URL, for explanations."""
+def api_app(context: Context, server: str, events: Events | None = None) -> FastAPI:
+    """The ASGI app for administrators; `server` is our node-facing URL, for explanations.
+
+    Without `events` nothing is held: a feed asked to wait answers at once.
+    """
     app = FastAPI(title="Muster", version=muster.__version__, docs_url=None, redoc_url=None)
     app.add_exception_handler(MusterError, _refused)
     app.add_exception_handler(RequestValidationError, _malformed)
@@ -90,6 +96,7 @@ def api_app(context: Context, server: str) -> FastAPI:
     _object_routes(app, context)
     _node_routes(app, context, server)
     _image_routes(app, context)
+    _feed_routes(app, context, events)
     return app
 
 
@@ -126,7 +133,9 @@ def _object_routes(app: FastAPI, context: Context) -> None:
 
     @app.post(urls.API_APPLY)
     def apply(body: ApplyBody, who: Who) -> Json:
-        return asdict(_do(context, lambda w: objects.apply(w, body.documents), who, body.dry_run, body.based_on))
+        touched = [(str(document.get("kind")), str(document.get("name"))) for document in body.documents]
+        plan = partial(objects.apply, documents=body.documents)
+        return asdict(_do(context, plan, who, body.dry_run, body.based_on, touched))
 
     @app.post(urls.API_SET)
     def assign(body: AssignBody, who: Who) -> Json:
@@ -137,16 +146,16 @@ def _object_routes(app: FastAPI, context: Context) -> None:
                 return objects.make(world, body.kind, body.names, body.assignments)
             return objects.change(world, body.kind, body.names, body.assignments, states)
 
-        return asdict(_do(context, plan, who, body.dry_run, body.based_on))
+        touched: list[Key] = []
+        if body.based_on is not None and not body.make:
+            named = objects.select(context.world, body.kind, body.names, states)
+            touched = [(body.kind, item.name) for item in named]
+        return asdict(_do(context, plan, who, body.dry_run, body.based_on, touched))
 
     @app.post(urls.API_DELETE)
     def delete(body: DeleteBody, who: Who) -> Json:
         states = node_views.states(context)
         return asdict(_do(context, lambda w: objects.delete(w, body.kind, body.names, states), who, body.dry_run))
-
-    @app.get(urls.API_CHANGES)
-    def changes(after: Revision = 0, limit: Annotated[int, Query(ge=1, le=10_000)] = 1000) -> list[Json]:
-        return [asdict(record) for record in context.store.changes(after, limit)]
 
 
 def _node_routes(app: FastAPI, context: Context, server: str) -> None:
@@ -201,17 +210,35 @@ def _image_routes(app: FastAPI, context: Context) -> None:
         return images.delete_with_blobs(context, body.reference, who)
 
 
+def _feed_routes(app: FastAPI, context: Context, events: Events | None) -> None:
+    @app.get(urls.API_CHANGES)
+    async def changes(
+        after: Revision = 0,
+        limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
+        wait: Annotated[float, Query(ge=0, le=MAX_WAIT)] = 0.0,
+    ) -> list[Json]:
+        """Changes later than the revision `after`; when there are none yet, the next ones within `wait` seconds."""
+        deadline = context.clock.monotonic() + wait
+        while events is not None and context.world.revision <= after:
+            event = events.next()
+            left = deadline - context.clock.monotonic()
+            if context.world.revision > after or left <= 0 or not await events.changed(event, left):
+                break
+        return [asdict(record) for record in await run_in_threadpool(context.store.changes, after, limit)]
+
+
 def _do(
     context: Context,
     plan: Callable[[World], tuple[Answer, Sequence[Change]]],
     who: str,
     dry_run: bool = False,
     based_on: int | None = None,
+    touched: Sequence[Key] = (),
 ) -> Answer:
     """Dry-run is not committing."""
     if dry_run:
         return plan(context.world)[0]
-    return context.store.change(plan, who=who, based_on=based_on)
+    return context.store.change(plan, who=who, based_on=based_on, touched=touched)
 
 
 def _columns(rows: Sequence[Mapping[str, object]], columns: str | None) -> list[Json]:

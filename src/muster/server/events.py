@@ -5,6 +5,9 @@ import asyncio
 from muster.model.world import World
 from muster.store.database import Store
 
+MAX_WAIT = 55.0
+"""Seconds that a request is held at most: below every proxy's time limit."""
+
 
 class Events:
     """Make it in the event loop that serves; the store may commit from any thread."""

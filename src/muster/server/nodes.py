@@ -17,11 +17,9 @@ from muster.controller.context import Context
 from muster.controller.node_plan import NodeRequest
 from muster.model import urls
 from muster.model.errors import MusterError, RequestError, TooLargeError
-from muster.server.events import Events
+from muster.server.events import MAX_WAIT, Events
 
 KEY_HEADER = "x-muster-key"
-MAX_WAIT = 55.0
-"""Seconds that a request is held at most: below every proxy's time limit."""
 _HOST = re.compile(r"^[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?$")
 _BOOT = re.compile(r"^[0-9a-f]{16}$")
 

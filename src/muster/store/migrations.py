@@ -3,6 +3,7 @@
 import sqlite3
 from pathlib import Path
 
+from muster.host.files import fsync_folder
 from muster.model.errors import StoreError
 
 MIGRATIONS = (
@@ -18,11 +19,19 @@ MIGRATIONS = (
     CREATE INDEX changes_by_revision ON changes (revision);
     CREATE INDEX changes_by_object ON changes (kind, name);
     """,
+    # Whether an object changed since a revision is asked with every write: one look, however long its history.
+    """
+    DROP INDEX changes_by_object;
+    CREATE INDEX changes_by_object ON changes (kind, name, revision);
+    """,
 )
 
 
 def migrate(connection: sqlite3.Connection, path: Path) -> None:
-    """Bring the store to this release's schema, after a backup copy; a newer schema is refused."""
+    """Bring the store to this release's schema, after a backup copy beside it; a newer schema is refused.
+
+    A step is one transaction with its number: whenever it is killed, the store is wholly before or after a step.
+    """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > len(MIGRATIONS):
         raise StoreError(
@@ -37,9 +46,13 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _backup(connection: sqlite3.Connection, target: Path) -> None:
-    target.unlink(missing_ok=True)
-    copy = sqlite3.connect(target)
+    """A copy that is whole once it has its name."""
+    aside = target.with_name(f".{target.name}")
+    aside.unlink(missing_ok=True)
+    copy = sqlite3.connect(aside)
     try:
         connection.backup(copy)
     finally:
         copy.close()
+    aside.rename(target)
+    fsync_folder(target.parent)

@@ -8,11 +8,13 @@ import json
 import sqlite3
 import threading
 from collections.abc import Mapping
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from muster.model.errors import StoreError
+from muster.store.stopgap import as_it_is
 
 KEPT_BOOTS = 10
 """Boots remembered for each machine."""
@@ -61,14 +63,26 @@ class Timelines:
     """Open with a path; may be called from any thread."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._lock = threading.Lock()
+        self._stopgap = False
         try:
-            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=NORMAL")
-            self._connection.executescript(_SCHEMA)
+            self._connection = self._writable()
         except sqlite3.Error as error:
-            raise StoreError(f"cannot be opened: {error}", where=str(path)) from error
+            try:
+                self._connection, self._stopgap = as_it_is(path, 0, error), True
+            except sqlite3.Error as reason:
+                raise StoreError(f"cannot be opened: {reason}", where=str(path)) from error
+
+    def _writable(self) -> sqlite3.Connection:
+        with ExitStack() as failing:
+            connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=10)
+            failing.enter_context(closing(connection))
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.executescript(_SCHEMA)
+            failing.pop_all()
+        return connection
 
     def add_boot(self, record: BootRecord) -> None:
         """Remember a boot; the machine's oldest ones beyond KEPT_BOOTS go."""
@@ -141,6 +155,11 @@ class Timelines:
             self._connection.close()
 
     def _execute(self, query: str, values: tuple[object, ...] = ()) -> list[Any]:
+        if self._stopgap:
+            with suppress(sqlite3.Error):
+                writable = self._writable()
+                self._connection.close()
+                self._connection, self._stopgap = writable, False
         try:
             rows: list[Any] = self._connection.execute(query, values).fetchall()
         except sqlite3.Error as error:
