@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 FORMATS = ("table", "json", "yaml", "name")
 Row = Mapping[str, object]
@@ -26,6 +27,23 @@ def document(value: Row, form: str) -> str:
     if form == "name":
         return f"{value.get('name', '')}\n"
     return _yaml(dict(value))
+
+
+def as_json(value: object) -> str:
+    """Readable, and text as it is: a YAML reader does not know JSON's pairs of surrogates."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def documents(values: Sequence[Row]) -> str:
+    """A stream of YAML documents, the innermost maps and lists each on one line."""
+    import yaml
+
+    class Dumper(yaml.CSafeDumper):
+        """Writes no anchors: what is equal is still written out."""
+
+    Dumper.ignore_aliases = staticmethod(lambda _data: True)  # type: ignore
+    options: dict[str, Any] = {"sort_keys": False, "default_flow_style": None, "width": 120, "allow_unicode": True}
+    return str(yaml.dump_all(values, Dumper=Dumper, **options))
 
 
 def warn(text: str) -> None:

@@ -6,7 +6,7 @@ A field that is None was not set: only set fields take part in the cascade.
 import ipaddress
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from muster.model import kernel_arguments
 from muster.model.values import (
@@ -91,18 +91,20 @@ class Settings(Frozen):
     power: Power | None = None
     labels: dict[Label, Annotated[str, Field(max_length=255)]] | None = None
 
-    @model_validator(mode="after")
-    def _no_reserved_kernel_arguments(self) -> Self:
-        for argument in self.kernel_arguments or ():
+    @field_validator("kernel_arguments")
+    @classmethod
+    def _no_reserved_kernel_arguments(cls, arguments: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for argument in arguments or ():
             if argument.partition("=")[0] in kernel_arguments.RESERVED:
                 raise ValueError(f"the controller sets the kernel argument {argument.partition('=')[0]} itself")
-        return self
+        return arguments
 
-    @model_validator(mode="after")
-    def _nameservers_are_addresses(self) -> Self:
-        for entry in self.nameservers or ():
+    @field_validator("nameservers")
+    @classmethod
+    def _nameservers_are_addresses(cls, entries: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for entry in entries or ():
             ipaddress.ip_address(entry.removeprefix("-"))
-        return self
+        return entries
 
 
 class Profile(Settings):
@@ -129,13 +131,14 @@ class Node(Settings):
     interfaces: tuple[Interface, ...] = ()
     profiles: tuple[Name, ...] = ()
 
-    @model_validator(mode="after")
-    def _interfaces_differ(self) -> Self:
+    @field_validator("interfaces")
+    @classmethod
+    def _interfaces_differ(cls, interfaces: tuple[Interface, ...]) -> tuple[Interface, ...]:
         for what in ("name", "mac", "address"):
-            seen = [value.partition("/")[0] for i in self.interfaces if (value := getattr(i, what)) is not None]
+            seen = [value.partition("/")[0] for i in interfaces if (value := getattr(i, what)) is not None]
             if len(seen) != len(set(seen)):
                 raise ValueError(f"two interfaces of one node have the same {what}")
-        return self
+        return interfaces
 
 
 class Network(Frozen):
@@ -267,5 +270,8 @@ KINDS: dict[str, type[Object]] = {
     "profile": Profile,
     "version": Version,
 }
-DECLARED = ("network", "profile", "node")
-"""The kinds that an administrator writes; the others come from packing and from machines."""
+DECLARED = ("image", "network", "profile", "node")
+"""The kinds of a declaration, in the order in which they refer to each other: an image's tags, and what an
+administrator writes by hand. The others come from packing and from machines."""
+BY_HAND = ("network", "profile", "node")
+"""What is made, changed and removed by hand; an image is made by packing and only its tags are declared."""
