@@ -5,7 +5,7 @@ depth (its composer in C overflows the stack on deep nesting) and sees repeated 
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO, Any
 
 from muster.model.errors import Problem, RequestError, lines
@@ -41,15 +41,15 @@ class Declaration:
     documents: list[dict[str, object]] = field(default_factory=list)
     origins: list[Origin] = field(default_factory=list)
 
-    def located(self, problem: Mapping[str, Any]) -> str:
-        """A problem that the controller found (model.errors.Problem as JSON): `FILE:LINE: FIELD: MESSAGE`."""
+    def located(self, problem: Mapping[str, Any]) -> tuple[tuple[int, int], str]:
+        """A problem that the controller found (model.errors.Problem as JSON): place, `FILE:LINE: FIELD: MESSAGE`."""
         number, path = problem["document"], tuple(problem["field"])
         found = Problem(problem["message"], problem["subject"], path)
         if number is None:
-            return str(found)
+            return (len(self.origins), 0), str(found)
         origin = self.origins[number]
-        where = f"{origin.file}:{origin.line(path)}"
-        return f"{where}: {found.key}: {found.message}" if path else f"{where}: {found}"
+        line = origin.line(path)
+        return (number, line), f"{origin.file}:{line}: {replace(found, subject='') if path else found}"
 
 
 def read(files: Sequence[IO[bytes]]) -> Declaration:
@@ -103,7 +103,8 @@ class _Reader:
         except UnicodeDecodeError as error:
             self._problem(data.count(b"\n", 0, error.start) + 1, f"is not UTF-8 ({error.reason})")
         except yaml.MarkedYAMLError as error:
-            self._problem(error.problem_mark.line + 1 if error.problem_mark else 1, f"is not YAML: {error.problem}")
+            line = error.problem_mark.line + 1 if error.problem_mark else 1
+            self._problem(min(line, len(data.splitlines())), f"is not YAML: {error.problem}")
         except yaml.YAMLError as error:
             self._problem(1, f"is not YAML: {error}")
         except _BrokenError:

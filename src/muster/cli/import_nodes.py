@@ -31,11 +31,12 @@ class Sheet:
     lines: list[int] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
 
-    def located(self, problem: Mapping[str, Any]) -> str:
-        """A problem that the controller found (model.errors.Problem as JSON): `FILE:LINE: COLUMN: MESSAGE`."""
+    def located(self, problem: Mapping[str, Any]) -> tuple[tuple[int, int], str]:
+        """A problem that the controller found (model.errors.Problem as JSON): place, `FILE:LINE: COLUMN: MESSAGE`."""
         path, number = tuple(problem["field"]), problem["document"]
         what = self._header(path) if path else problem["subject"]
-        return f"{self.file}:{1 if number is None else self.lines[number]}: {what}: {problem['message']}"
+        line = 1 if number is None else self.lines[number]
+        return (line, 0), f"{self.file}:{line}: {what}: {problem['message']}"
 
     def _header(self, path: tuple[str | int, ...]) -> str:
         """The header of a field as it was written, if there is one: `mac` for `interfaces.0.mac`."""

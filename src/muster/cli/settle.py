@@ -16,7 +16,10 @@ from muster.cli.session import DEFAULT_LIMIT, Session
 from muster.client import ClientError
 from muster.model.errors import RequestError, lines
 
-Locate = Callable[[Mapping[str, Any]], str]
+Place = tuple[int, int]
+"""By what problems are sorted: the number of the document, then the line."""
+Locate = Callable[[Mapping[str, Any]], tuple[Place, str]]
+"""The place of a problem in what was read, and its text with file and line."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,8 @@ def ask(session: Session, path: str, body: dict[str, Any], locate: Locate | None
     except ClientError as error:
         if locate is None or not error.problems:
             raise
-        found = [locate(problem) for problem in error.problems if isinstance(problem, Mapping)]
+        placed = sorted(locate(problem) for problem in error.problems if isinstance(problem, Mapping))
+        found = [text for _, text in placed]
         raise RequestError(f"nothing was changed:\n{lines(found)}", hint=error.hint) from error
 
 

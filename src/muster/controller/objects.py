@@ -44,7 +44,7 @@ def apply(
     request = _read(documents)
     given = request.numbers.keys()
     gone = [o for (kind, name), o in world.objects.items() if kind in BY_HAND and (kind, name) not in given]
-    return _settle(world, request, removed=gone if prune else (), missing_images=missing_images)
+    return _settle(world, request, gone if prune else (), missing_images=missing_images, hint=IMAGES_HINT)
 
 
 def lay(world: World, kind: str, rows: Sequence[Mapping[str, str]]) -> tuple[Outcome, list[Change]]:
@@ -61,8 +61,10 @@ def lay(world: World, kind: str, rows: Sequence[Mapping[str, str]]) -> tuple[Out
     for number, row in enumerate(rows) if not request.problems else ():
         name, words = row.get("name", ""), {k: v for k, v in row.items() if k != "name" and v}
         known = world.objects.get((kind, name))
+        if not request.name(kind, name, number):
+            continue
         try:
-            request.take(assign(known, words) if known else made(kind, name, words), number)
+            request.items.append(assign(known, words) if known else made(kind, name, words))
         except RequestError as error:
             found = error.problems or (Problem(error.message, f"{kind} {name}"),)
             request.problems += [replace(problem, document=number) for problem in found]
@@ -140,7 +142,13 @@ def export(world: World, kinds: Sequence[str] = ()) -> list[dict[str, object]]:
     """
     if unknown := [kind for kind in kinds if kind not in DECLARED]:
         raise NotFoundError(f"no declared kind {', '.join(unknown)}", hint=f"the kinds are {', '.join(DECLARED)}")
-    return [one for kind in DECLARED if not kinds or kind in kinds for one in listing(world, kind)]
+    return [_sorted(one) for kind in DECLARED if not kinds or kind in kinds for one in listing(world, kind)]
+
+
+def _sorted(plain: dict[str, object]) -> dict[str, object]:
+    """With the maps whose keys are free in order; those of the others stand in the model's."""
+    free = {key: dict(sorted(value.items())) for key in ("labels", "tags") if isinstance(value := plain.get(key), dict)}
+    return plain | free
 
 
 def _refuse_unknown(kind: str) -> None:
@@ -175,10 +183,6 @@ class _Request:
     def of(cls, items: Iterable[Object]) -> "_Request":
         return cls(list(items))
 
-    def take(self, item: Object, number: int) -> None:
-        if self.name(item.kind, item.name, number):
-            self.items.append(item)
-
     def name(self, kind: str, name: str, number: int) -> bool:
         """Note which document names an object; one that another named before is a problem of both."""
         first = self.numbers.setdefault((kind, name), number)
@@ -193,18 +197,20 @@ def _read(documents: Sequence[Mapping[str, object]]) -> _Request:
     for number, text in enumerate(documents):
         item, problems = read(text, number)
         request.problems += problems
-        if item is None:
-            request.name(str(text.get("kind")), str(text.get("name")), number)
-        elif item.kind not in DECLARED:
+        known = "kind" in text and "name" in text
+        first = not known or request.name(str(text["kind"]), str(text["name"]), number)
+        if item is None or not first:
+            continue
+        if item.kind in DECLARED:
+            request.items.append(item)
+        else:
             message = f"a {item.kind} is not declared by hand"
             request.problems.append(Problem(message, f"{item.kind} {item.name}", ("kind",), number))
-        else:
-            request.take(item, number)
     return request
 
 
 def _settle(
-    world: World, request: _Request, *, removed: Sequence[Object] = (), missing_images: bool = False
+    world: World, request: _Request, removed: Sequence[Object] = (), *, missing_images: bool = False, hint: str = ""
 ) -> tuple[Outcome, list[Change]]:
     """The changes from the world to what is wanted. Raises with all problems of the request and of its changes."""
     changes = [Change(o.kind, o.name, before, o) for o in request.items if _differs(before := _stored(world, o), o)]
@@ -213,7 +219,7 @@ def _settle(
     hidden = request.numbers.keys() - read_well
     clashes = conflicts(world, changes, missing_images=missing_images, hidden=hidden)
     if request.problems or clashes:
-        raise _refusal(request, clashes)
+        raise _refusal(request, clashes, hint if needs_images(clashes) else "")
     return Outcome(tuple(map(_line, changes)), world.revision + bool(changes)), changes
 
 
@@ -231,13 +237,12 @@ def _line(change: Change) -> str:
     return f"{verb} {change.kind} {change.name}"
 
 
-def _refusal(request: _Request, clashes: Sequence[Problem]) -> RequestError:
+def _refusal(request: _Request, clashes: Sequence[Problem], hint: str) -> RequestError:
     """400 when a document is wrong in itself, 409 when it only clashes with others."""
     found = list(request.problems)
     for clash in clashes:
         kind, _, name = clash.subject.partition(" ")
         found.append(replace(clash, document=request.numbers.get((kind, name))))
-    hint = IMAGES_HINT if needs_images(clashes) else ""
     found.sort(key=lambda problem: -1 if problem.document is None else problem.document)
     return (RequestError if request.problems else ConflictError)(lines(found), hint=hint, problems=found)
 

@@ -38,7 +38,7 @@ def conflicts(
 
 def needs_images(problems: Iterable[Problem]) -> bool:
     """Whether one of these is a reference that `missing_images` would let dangle."""
-    return any(p.field and p.field[0] in ("image", "discovery_image", "tags") for p in problems)
+    return any(p.field[:1] in (("image",), ("discovery_image",), ("tags",)) for p in problems)
 
 
 def _profiles(after: World, changes: Iterable[Change], hidden: Collection[Key]) -> Iterator[Problem]:
@@ -91,6 +91,8 @@ def _tags(after: World, changes: Iterable[Change]) -> Iterator[Problem]:
             for tag, digest in change.after.tags.items():
                 if known.get(tag) != digest and ("version", f"{change.name}@{digest}") not in after.objects:
                     yield Problem(f"there is no version {change.name}@{digest}", _subject(change), ("tags", tag))
+            if change.before is None and not change.after.tags:
+                yield Problem("there is no version of it: packing or importing one makes the image", _subject(change))
 
 
 def _still_used(after: World, changes: Iterable[Change]) -> Iterator[Problem]:

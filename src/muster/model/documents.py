@@ -27,8 +27,10 @@ def read(document: Mapping[str, object], number: int | None = None) -> tuple[Obj
     """One object, or all that is wrong with document `number` of a request."""
     kind, name = document.get("kind"), document.get("name")
     if not isinstance(kind, str) or kind not in KINDS:
-        reason = f"kind is one of {', '.join(DECLARED)}, not {kind!r}"
-        return None, [Problem(reason, field=("kind",) if "kind" in document else (), document=number)]
+        known = ", ".join(DECLARED)
+        if "kind" in document:
+            return None, [Problem(f"{kind!r} is none of {known}", field=("kind",), document=number)]
+        return None, [Problem(f"kind is one of {known}, and missing", document=number)]
     subject = f"{kind} {name}" if isinstance(name, str) else kind
     try:
         return KINDS[kind].model_validate(document), []
