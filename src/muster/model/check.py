@@ -5,12 +5,12 @@ Only what a change brings in is looked at, so that one changed node costs the sa
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 
 from muster.model.errors import ConflictError, NotFoundError, Problem, lines
 from muster.model.images import DEFAULT_TAG, image_name, resolve
 from muster.model.objects import Image, Network, Node, Object, Profile
-from muster.model.world import Change, Key, World, keys_of
+from muster.model.world import Change, Key, World, keys_of, moves
 
 IMAGES_HINT = "muster image import brings the images; --allow-missing-images declares nodes that wait for them"
 
@@ -132,7 +132,7 @@ def _users(after: World) -> Mapping[Key, list[str]]:
 
 def _duplicates(before: World, changes: Sequence[Change]) -> Iterator[Problem]:
     """Only what changes can clash: the indexes tell which untouched node has the same key."""
-    touched = {change.name: change for change in changes if change.kind == "node"}
+    touched = {change.name: change for change in changes if change.kind == "node" and moves(change)}
     owners: dict[tuple[str, str], set[str]] = defaultdict(set)
     for change in touched.values():
         if not isinstance(change.after, Node):
@@ -166,7 +166,7 @@ def _place(node: Node, what: str, key: str) -> tuple[str | int, ...]:
 
 def _networks(after: World, changes: Sequence[Change]) -> Iterator[Problem]:
     changed = [change.after for change in changes if isinstance(change.after, Network)]
-    nodes = [change.after for change in changes if isinstance(change.after, Node)]
+    nodes = [change.after for change in changes if isinstance(change.after, Node) and moves(change)]
     networks = list(after.all(Network)) if changed or nodes else []
     yield from _overlaps(networks, {network.name for network in changed})
     if changed:
@@ -189,14 +189,14 @@ def _overlaps(networks: Sequence[Network], changed: Collection[str]) -> Iterator
 
 def _taken(network: Network, nodes: Iterable[Node], subject: str = "") -> Iterator[Problem]:
     """Addresses of nodes that the network has for itself: told of the nodes, or of the network that moved onto them."""
-    first, last = (int(IPv4Address(end)) for end in (network.pool or "255.255.255.255-0.0.0.0").split("-"))
-    own = int(IPv4Address(network.address))
+    first, last = (_number(end) for end in (network.pool or "255.255.255.255-0.0.0.0").split("-"))
+    own = _number(network.address)
     for node in nodes:
         for i, interface in enumerate(node.interfaces):
             if interface.address is None:
                 continue
             text = interface.address.partition("/")[0]
-            address = int(IPv4Address(text))
+            address = _number(text)
             here = (f"node {node.name}", ("interfaces", i, "address"))
             of = f"node {node.name}: " if subject else ""
             if address == own:
@@ -205,6 +205,11 @@ def _taken(network: Network, nodes: Iterable[Node], subject: str = "") -> Iterat
             if first <= address <= last:
                 message = f"{of}{text} lies in the pool {network.pool} of network {network.name}"
                 yield Problem(message, *((subject, ("pool",)) if subject else here))
+
+
+def _number(address: str) -> int:
+    """An address that the model made canonical, at a tenth of the cost of parsing it again."""
+    return int.from_bytes(bytes(map(int, address.split("."))), "big")
 
 
 def _subject(change: Change) -> str:

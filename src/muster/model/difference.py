@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Literal
 
@@ -52,7 +52,7 @@ def differences(changes: Iterable[Change]) -> list[Difference]:
 def plain(found: Sequence[Difference]) -> list[dict[str, object]]:
     """As JSON-able maps; what a field does not have is left out."""
     return [
-        {**asdict(d), "fields": [{k: v for k, v in vars(f).items() if v not in (None, ())} for f in d.fields]}
+        {**vars(d), "fields": [{k: v for k, v in vars(f).items() if v is not None and v != ()} for f in d.fields]}
         for d in found
     ]
 

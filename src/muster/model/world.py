@@ -45,12 +45,13 @@ class World:
         objects, macs = dict(self.objects), dict(self.by_mac)
         prints, addresses = dict(self.by_fingerprint), dict(self.by_address)
         for change in changes:
-            if change.before is not None:
+            if change.after is None:
                 objects.pop((change.kind, change.name), None)
+            else:
+                objects[(change.kind, change.name)] = change.after
+            if moves(change):
                 if isinstance(change.before, Node):
                     _unindex(change.before, macs, prints, addresses)
-            if change.after is not None:
-                objects[(change.kind, change.name)] = change.after
                 if isinstance(change.after, Node):
                     _index(change.after, macs, prints, addresses)
         return World(revision, *(MappingProxyType(m) for m in (objects, macs, prints, addresses)))
@@ -121,6 +122,14 @@ class Keys:
     macs: tuple[str, ...]
     fingerprints: tuple[str, ...]
     addresses: tuple[str, ...]
+
+
+def moves(change: Change) -> bool:
+    """Whether a node's keys may differ before and after; making them again costs more than this look."""
+    before, after = change.before, change.after
+    if not isinstance(before, Node) or not isinstance(after, Node):
+        return True
+    return before.interfaces != after.interfaces or before.machine != after.machine
 
 
 def keys_of(node: Node) -> Keys:
