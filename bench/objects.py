@@ -28,7 +28,6 @@ name: cluster
 subnet: 10.64.0.0/12
 address: 10.64.0.1
 interface: lo
-mode: "off"
 ---
 kind: profile
 name: compute
@@ -117,7 +116,8 @@ def _controller(prefix: Path) -> Paths:
 @contextmanager
 def _app(paths: Paths) -> Iterator[None]:
     command = [sys.executable, "-m", "muster.daemon", "--prefix", str(paths.prefix)]
-    app = process.start(command, env={KEY: secrets.token_hex(16)})
+    with (paths.run / "app.log").open("wb") as log:
+        app = process.start(command, env={KEY: secrets.token_hex(16)}, stdout=log)
     try:
         _wait(paths)
         yield

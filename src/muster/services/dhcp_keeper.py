@@ -38,7 +38,8 @@ class DnsmasqFiles:
 
 
 class DhcpKeeper:
-    """`wanted` gives the tables as of now; `tell` sends one command to the supervisor."""
+    """`wanted` gives the tables as of now, the same object while they are the same; `tell` sends one command
+    to the supervisor."""
 
     def __init__(
         self,
@@ -50,6 +51,7 @@ class DhcpKeeper:
         self._wanted = wanted
         self._tell = tell
         self._hosts: Sequence[DhcpHost] | None = None
+        self._settled: Tables | None = None
         self._asked = threading.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="dhcp-keeper", daemon=True)
@@ -82,11 +84,14 @@ class DhcpKeeper:
 
     def _settle(self) -> None:
         now = self._wanted()
+        if now is self._settled:
+            return
         networks, hosts = now.networks, now.hosts
         if not networks:
             self._hosts = None
             (self._files.folder / dnsmasq.CONFIG).unlink(missing_ok=True)
             self._tell("stop dnsmasq")
+            self._settled = now
             return
         config = dnsmasq.render_config(networks, self._files.port, self._files.folder, self._files.tftp)
         # The hosts first: the supervisor starts dnsmasq as soon as there is a configuration.
@@ -96,7 +101,7 @@ class DhcpKeeper:
             self._tell("restart dnsmasq")
         elif hosts_changed:
             self._tell("reload dnsmasq")
-        self._hosts = hosts
+        self._hosts, self._settled = hosts, now
 
     def _restart_for(self, networks: Sequence[DhcpNetwork], hosts: Sequence[DhcpHost]) -> bool:
         if self._hosts is None:  # we do not know what the running dnsmasq has leased
