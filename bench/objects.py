@@ -46,6 +46,7 @@ power: {{driver: lab, address: 10.80.{y}.{z}}}
 ---
 """
 REPEATED = 20
+NODES = 10_000
 
 
 def declaration(nodes: int) -> str:
@@ -58,14 +59,14 @@ def _node(i: int) -> str:
     return NODE.format(i=i, z=i % 254 + 1, rack=i // 40, **places)
 
 
-def measure(nodes: int) -> str:
+def measure(nodes: int = NODES) -> str:
     """A table of seconds that each command took."""
     with tempfile.TemporaryDirectory(prefix="muster-bench-") as folder:
         paths = _controller(Path(folder))
         file = Path(folder) / "nodes.yaml"
         file.write_text(declaration(nodes))
         with _app(paths):
-            return _measure(paths, file, nodes)
+            return f"{text.conditions()}\n\n{_measure(paths, file, nodes)}"
 
 
 def _measure(paths: Paths, file: Path, nodes: int) -> str:
@@ -140,5 +141,10 @@ def _wait(paths: Paths, most: float = 60.0) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m bench.objects", description="Figures of declarations.")
-    parser.add_argument("--nodes", type=int, default=10_000, help="how many (10000)")
-    print(measure(parser.parse_args().nodes))
+    parser.add_argument("--nodes", type=int, default=NODES, help=f"how many ({NODES})")
+    parser.add_argument("--markdown", action="store_true", help="keep the figures in docs/figures.md")
+    options = parser.parse_args()
+    figures = measure(options.nodes)
+    print(figures)
+    if options.markdown:
+        text.keep("objects", figures)

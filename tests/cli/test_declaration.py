@@ -176,7 +176,9 @@ def test_much_is_asked_for(muster: Muster, serving: Context, monkeypatch: pytest
     assert serving.world.get(Node, "n1").domain is None
     assert muster(*words, "--limit", "1", "--dry-run").out == "~ node n[1-2] (2 nodes)\n  + domain: a.example\n"
     monkeypatch.setattr("sys.stdin", Terminal("y\n"))
-    assert "2 to change. Go on?" in muster(*words, "--limit", "1").out
+    monkeypatch.setenv("MUSTER_LIMIT", "1")
+    assert "2 to change. Go on?" in muster(*words).out
+    monkeypatch.delenv("MUSTER_LIMIT")
     assert muster("node", "add", "m[1-51]", "--yes").status == 0
     assert muster("node", "delete", "m[1-51]", "--limit", "51").status == 0
 

@@ -78,6 +78,8 @@ def change_options(function: F) -> F:
             type=click.IntRange(min=0),
             default=DEFAULT_LIMIT,
             show_default=True,
+            envvar="MUSTER_LIMIT",
+            show_envvar=True,
             help="Ask before more objects than this are changed.",
         ),
     ):

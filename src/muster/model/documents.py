@@ -31,7 +31,7 @@ def read(document: Mapping[str, object], number: int | None = None) -> tuple[Obj
         if "kind" in document:
             return None, [Problem(f"{kind!r} is none of {known}", field=("kind",), document=number)]
         return None, [Problem(f"kind is one of {known}, and missing", document=number)]
-    subject = f"{kind} {name}" if isinstance(name, str) else kind
+    subject = f"{kind} {name}" if isinstance(name, str) and name.isprintable() else kind
     try:
         return KINDS[kind].model_validate(document), []
     except ValidationError as error:
@@ -44,18 +44,20 @@ def _field(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
 
 def _reason(error: ErrorDetails) -> str:
     """pydantic's words, except where a person who never heard of it would wonder."""
-    given = error["input"]
+    if "password" in error["loc"]:
+        return "a secret is named here, never written: {secret: NAME}"
+    given = _shown(error["input"])
     match error["type"]:
         case "extra_forbidden":
             return "there is no such key"
         case "missing":
             return "is missing"
         case "string_pattern_mismatch":
-            return f"{given!r} is not in its form: {error['ctx']['pattern']}"
+            return f"{given} is not in its form: {error['ctx']['pattern']}"
         case "literal_error":
-            return f"{given!r} is not {error['ctx']['expected']}"
+            return f"{given} is not {error['ctx']['expected']}"
         case "string_type" | "tuple_type" | "dict_type" | "model_type" | "model_attributes_type":
-            return f"{_SHAPES[error['type']]} is wanted here, not {_shape(given)}"
+            return f"{_SHAPES[error['type']]} is wanted here, not {given}"
     return error["msg"].removeprefix("Value error, ")
 
 
@@ -68,8 +70,12 @@ _SHAPES = {
 }
 
 
-def _shape(given: object) -> str:
-    return "a list" if isinstance(given, list) else "a map" if isinstance(given, dict) else repr(given)
+def _shown(given: object, most: int = 100) -> str:
+    """What was given, on one line of bounded length."""
+    if isinstance(given, list | dict):
+        return "a list" if isinstance(given, list) else "a map"
+    text = repr(given)
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def document(item: Object) -> Document:

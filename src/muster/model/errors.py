@@ -36,7 +36,8 @@ class Problem:
     @property
     def key(self) -> str:
         """The field as people write it: `interfaces.0.mac`."""
-        return ".".join(map(str, self.field))
+        parts = map(str, self.field)
+        return ".".join(part if part.isprintable() else repr(part) for part in parts)
 
 
 class MusterError(Exception):
