@@ -7,17 +7,18 @@ import argparse
 from collections.abc import Callable
 from functools import partial
 
-from bench import boot, memory, segments, store, text
+from bench import boot, memory, objects, segments, store, text
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench", description="Boot, memory, segments, store.")
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Objects, boot, memory, segments, store.")
     parser.add_argument("--runs", type=int, default=3, help="boots of each machine (3)")
     parser.add_argument("--seconds", type=int, default=150, help="how long the agent is watched (150)")
     parser.add_argument("--image", default="debian12-tiny", help="recipe of what is booted (debian12-tiny)")
     parser.add_argument("--markdown", action="store_true", help="keep the figures in docs/figures.md")
     options = parser.parse_args()
     sections: dict[str, Callable[[], str]] = {
+        "objects": objects.measure,
         "boot": partial(boot.measure, options.image, options.runs),
         "memory": partial(memory.measure, options.image, options.seconds),
         "segments": partial(segments.measure, segments.RECIPES),

@@ -45,11 +45,16 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 def machine(accelerator: str) -> str:
     """This machine in general words, so that figures can be compared; no name of it."""
-    kernel = re.match(r"\d+\.\d+", platform.release())
     how = "KVM" if accelerator == "kvm" else "software emulation, no KVM"
+    return conditions(f"{os.cpu_count()} CPUs, {how}")
+
+
+def conditions(head: str = f"{os.cpu_count()} CPUs") -> str:
+    """As `machine`, of figures for which virtual machines play no part."""
+    kernel = re.match(r"\d+\.\d+", platform.release())
     load = " ".join(f"{value:.2f}" for value in os.getloadavg())
     date = datetime.now(UTC).date()
-    return f"{os.cpu_count()} CPUs, {how}, Linux {kernel[0] if kernel else '?'}, {date}; load average {load}"
+    return f"{head}, Linux {kernel[0] if kernel else '?'}, {date}; load average {load}"
 
 
 def keep(section: str, text: str, page: Path = PAGE) -> None:

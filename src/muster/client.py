@@ -3,7 +3,7 @@
 import http.client
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
@@ -11,12 +11,19 @@ Json = object
 
 
 class ClientError(Exception):
-    """The controller refused, failed, or cannot be reached; `exit_status` as in the command line's contract."""
+    """The controller refused, failed, or cannot be reached; `exit_status` as in the command line's contract.
 
-    def __init__(self, message: str, exit_status: int, status: int = 0) -> None:
+    `problems` are the single things that are wrong with the request, in the form of model.errors.Problem.
+    """
+
+    def __init__(
+        self, message: str, exit_status: int, status: int = 0, *, hint: str = "", problems: Sequence[Json] = ()
+    ) -> None:
         super().__init__(message)
         self.exit_status = exit_status
         self.status = status
+        self.hint = hint
+        self.problems = tuple(problems)
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -72,7 +79,12 @@ def _parsed(status: int, text: bytes) -> Json:
     except ValueError as error:
         raise ClientError(f"the controller's answer is not JSON (HTTP {status})", exit_status=3) from error
     if status >= 400:
-        message = parsed.get("error", "") if isinstance(parsed, dict) else ""
-        exit_status = parsed.get("exit_status", 3) if isinstance(parsed, dict) else 3
-        raise ClientError(str(message or f"HTTP {status}"), exit_status=int(exit_status), status=status)
+        refusal = parsed if isinstance(parsed, dict) else {}
+        raise ClientError(
+            str(refusal.get("error") or f"HTTP {status}"),
+            exit_status=int(refusal.get("exit_status", 3)),
+            status=status,
+            hint=str(refusal.get("hint", "")),
+            problems=refusal.get("problems", ()),
+        )
     return parsed

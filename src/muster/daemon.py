@@ -81,7 +81,7 @@ def build(paths: Paths, clock: Clock, tell: Callable[[str], None]) -> Daemon:
     )
 
     files = DnsmasqFiles(paths.dnsmasq, paths.tftp, settings.port)
-    keeper = DhcpKeeper(files, lambda: dhcp.tables(store.world), tell)
+    keeper = DhcpKeeper(files, dhcp.Known(lambda: store.world).tables, tell)
     store.subscribe(lambda _world: keeper.poke())
     return Daemon(paths, settings, context, keeper)
 

@@ -23,9 +23,8 @@ GOLDEN = Path(__file__).parent / "golden"
 def test_declare_change_show_remove(muster: Muster, serving: Context) -> None:
     words = ("profiles=compute", "labels.rack=r1", "kernel_arguments=quiet console=ttyS0,115200")
     assert muster("node", "add", "c[1-2]", *words).out == "add node c1\nadd node c2\n"
-    assert muster("node", "set", "@rack:r1", "image=debian:latest", "--dry-run").out.startswith(
-        "would change node c1\n"
-    )
+    shown = muster("node", "set", "@rack:r1", "image=debian:latest", "--dry-run")
+    assert shown.out == "~ node c[1-2] (2 nodes)\n  + image: debian:latest\n"
     assert muster("node", "set", "c1", "image=debian:latest").out == "change node c1\n"
     assert muster("node", "set", "c1", "image=debian:latest").out == "nothing to change\n"
     shown = yaml.safe_load(muster("node", "show", "c1").out)
@@ -109,7 +108,7 @@ def test_a_file_is_applied_with_every_scalar_as_it_was_written(
     file = tmp_path / "x.yaml"
     document = node("x9", machine={"board_serial": "00012345"}, labels={"on": "yes", "n": "1e3"})
     file.write_text(yaml.safe_dump(document).replace("'", "") + "---\n")
-    assert muster("apply", "--dry-run", str(file)).out == "would add node x9\n"
+    assert muster("apply", "--dry-run", str(file)).out.startswith("+ node x9\n  + labels.n: 1e3\n")
     assert ("node", "x9") not in serving.world.objects
     assert muster("apply", str(file)).out == "add node x9\n"
     assert muster("apply", str(file)).out == "nothing to change\n"

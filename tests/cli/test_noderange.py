@@ -52,7 +52,7 @@ def test_groups(muster: Muster, serving: Context) -> None:
     assert muster("noderange", "fold", "@state:booting,@state:never").out == "n[1-2]\n"
     assert muster("node", "list", "@state:booting", "-o", "name").out == "n1\n"
     assert muster("node", "list", "@state:failed", "-o", "name").status == 0
-    assert muster("node", "set", "@state:never", "domain=x", "--dry-run").out == "would change node n2\n"
+    assert muster("node", "set", "@state:never", "domain=x", "--dry-run").out == "~ node n2\n  + domain: x\n"
     assert muster("node", "power", "@state:failed", "on").status == 2
     assert muster("noderange", "groups", "--of", "n1", "-o", "name").out.split() == [
         "all", "compute", "rack:r1", "state:booting",
@@ -63,7 +63,7 @@ def test_groups(muster: Muster, serving: Context) -> None:
 def test_a_file_is_read_by_the_client(muster: Muster, serving: Context, here: Path) -> None:  # noqa: ARG001
     (here / "some").write_text("n1\nn2\n-n1\n")
     assert muster("node", "list", "^some", "-o", "name").out == "n2\n"
-    assert muster("node", "delete", "@all,-^some", "--dry-run").out == "would delete node n1\n"
+    assert muster("node", "delete", "@all,-^some", "--dry-run").out == "- node n1\n"
     assert "some:4: not a node range" in muster("node", "list", "^" + _write(here / "some", "n1\n\n\nn[1")).err
     absent = muster("node", "list", "^absent")
     assert absent.status == 2 and "absent: cannot read the file of nodes: No such file" in absent.err

@@ -77,12 +77,13 @@ def test_refused(verb: str, arguments: tuple[object, ...]) -> None:
 
 
 def test_apply_names_the_document_that_is_wrong() -> None:
-    with pytest.raises(RequestError, match=r"document 2 \(node n7\).*colour"):
+    with pytest.raises(RequestError, match="node n7: colour: there is no such key") as caught:
         objects.apply(WORLD, [PROFILE, node("n7", colour="red")])
-    with pytest.raises(ConflictError, match="given twice: node n7"):
+    assert [(p.document, p.field) for p in caught.value.problems] == [(1, ("colour",))]
+    with pytest.raises(RequestError, match="node n7: name: given twice"):
         objects.apply(WORLD, [node("n7"), node("n7")])
-    with pytest.raises(RequestError, match="not declared by hand"):
-        objects.apply(WORLD, [{"kind": "image", "name": "x"}])
+    with pytest.raises(RequestError, match="a machine is not declared by hand"):
+        objects.apply(WORLD, [{"kind": "machine", "name": "e" * 64, "inventory": {}, "first_seen": "0"}])
 
 
 def test_a_listing_of_some_profiles() -> None:

@@ -127,3 +127,19 @@ def test_text_that_looks_like_numbers_survives() -> None:
     found = parse(node("x1", machine={"board_serial": "00012345"}, labels={"rack": "007"}))
     assert isinstance(found, Node) and found.machine is not None
     assert (found.machine.board_serial, found.labels) == ("00012345", {"rack": "007"})
+
+
+def test_a_password_that_was_written_down_is_not_repeated() -> None:
+    for refused in (
+        lambda: parse(node("x1", power={"password": "hunter2"})),
+        lambda: assign(NODE, {"power.password": "hunter2"}),
+    ):
+        with pytest.raises(RequestError, match="a secret is named here") as caught:
+            refused()
+        assert "hunter2" not in str(caught.value)
+
+
+def test_what_was_given_is_shown_shortly_and_without_control_characters() -> None:
+    with pytest.raises(RequestError) as caught:
+        parse({"kind": "node", "name": "x\x1b[2J", "image": "X" * 5000, "a\x1b[2J": "b"})
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 700

@@ -1,9 +1,12 @@
 """The verbs that nodes, profiles and networks share: list, show, add, set, delete."""
 
+from typing import Any
+
 import click
 
 from muster.cli import output
-from muster.cli.session import Session, assignments, dry_run_option, form_option, pass_session, say
+from muster.cli.session import Session, assignments, change_options, form_option, pass_session
+from muster.cli.settle import Caution, settle
 from muster.client import segment
 from muster.model import urls
 
@@ -62,11 +65,11 @@ def _assign(kind: str, verb: str, *, make: bool) -> click.Command:
     @click.command(verb, help=f"{text}: muster {kind} {verb} NAMES KEY=VALUE ...  (KEY=@FILE reads a file).\n\n{LISTS}")
     @click.argument("names")
     @click.argument("settings", nargs=-1)
-    @dry_run_option
+    @change_options
     @pass_session
-    def command(session: Session, names: str, settings: tuple[str, ...], dry_run: bool) -> None:
-        body = {"kind": kind, "names": names, "assignments": assignments(settings), "make": make, "dry_run": dry_run}
-        say(session.ask(urls.API_SET, body), dry_run)
+    def command(session: Session, /, names: str, settings: tuple[str, ...], **options: Any) -> None:
+        body = {"kind": kind, "names": names, "assignments": assignments(settings), "make": make}
+        settle(session, urls.API_SET, body, Caution(**options))
 
     return command
 
@@ -74,9 +77,9 @@ def _assign(kind: str, verb: str, *, make: bool) -> click.Command:
 def _delete(kind: str) -> click.Command:
     @click.command("delete", help=f"Remove {kind}s.")
     @click.argument("names")
-    @dry_run_option
+    @change_options
     @pass_session
-    def command(session: Session, names: str, dry_run: bool) -> None:
-        say(session.ask(urls.API_DELETE, {"kind": kind, "names": names, "dry_run": dry_run}), dry_run)
+    def command(session: Session, /, names: str, **options: Any) -> None:
+        settle(session, urls.API_DELETE, {"kind": kind, "names": names}, Caution(**options))
 
     return command

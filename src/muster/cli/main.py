@@ -17,7 +17,10 @@ from muster.model.errors import EXIT_BAD_REQUEST, EXIT_OUR_FAULT, MusterError
 COMMANDS = {
     "init": "muster.cli.init:init",
     "serve": "muster.cli.serve:serve",
-    "apply": "muster.cli.overview:apply",
+    "apply": "muster.cli.declaration:apply",
+    "diff": "muster.cli.declaration:diff",
+    "export": "muster.cli.declaration:export",
+    "schema": "muster.cli.schema:schema",
     "backup": "muster.cli.backup:backup",
     "restore": "muster.cli.backup:restore",
     "status": "muster.cli.overview:status",

@@ -1,10 +1,14 @@
 """`muster node`: the machines that boot from this controller."""
 
+from typing import IO, Any
+
 import click
 
 from muster.cli import output
 from muster.cli.declared import COLUMNS, add_verbs
-from muster.cli.session import Session, assignments, form_option, pass_session, say
+from muster.cli.import_nodes import read
+from muster.cli.session import Session, assignments, change_options, form_option, pass_session
+from muster.cli.settle import Caution, say, settle
 from muster.client import segment
 from muster.model import urls
 from muster.model.errors import SomeFailedError
@@ -37,7 +41,23 @@ def adopt(session: Session, machine: str, name: str, settings: tuple[str, ...]) 
 
     muster node adopt 3fa9c012 n7 interfaces.eth0.address=10.77.0.17/24 profiles=compute
     """
-    say(session.ask(urls.API_ADOPT, {"machine": machine, "name": name, "assignments": assignments(settings)}), False)
+    say(session.ask(urls.API_ADOPT, {"machine": machine, "name": name, "assignments": assignments(settings)}))
+
+
+@node.command("import")
+@click.argument("file", type=click.File("rb"))
+@click.option("--interface", default="eth0", show_default=True, help="The interface that `mac` and `address` are of.")
+@change_options
+@pass_session
+def import_inventory(session: Session, /, file: IO[bytes], interface: str, **options: Any) -> None:
+    """Declare the nodes of an inventory FILE in CSV, all or nothing; what exists is changed.
+
+    The first line names the columns: name, then any of mac, address, uuid, serial, product, bmc, driver, profile,
+    label.KEY, or settings as `muster node set` takes them (image, power.user). An empty cell changes nothing.
+    """
+    sheet = read(file, interface)
+    body = {"kind": "node", "rows": sheet.rows}
+    settle(session, urls.API_IMPORT, body, Caution(**options), sheet.located)
 
 
 @node.command()

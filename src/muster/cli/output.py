@@ -1,11 +1,15 @@
 """How answers are shown: `-o table|json|yaml|name`. Standard library alone; yaml is loaded when asked for."""
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 FORMATS = ("table", "json", "yaml", "name")
 Row = Mapping[str, object]
+_UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+"""What YAML 1.1 (section 5.1) wants escaped, of what JSON does not escape."""
 
 
 def listing(rows: Sequence[Row], columns: Sequence[str], form: str) -> str:
@@ -26,6 +30,20 @@ def document(value: Row, form: str) -> str:
     if form == "name":
         return f"{value.get('name', '')}\n"
     return _yaml(dict(value))
+
+
+def as_json(value: object) -> str:
+    """Readable, and such that a YAML reader takes it: that knows no pairs of surrogates and no control characters."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
+
+
+def documents(values: Sequence[Row]) -> str:
+    """A stream of YAML documents, the innermost maps and lists each on one line."""
+    import yaml
+
+    options: dict[str, Any] = {"sort_keys": False, "default_flow_style": None, "width": 120, "allow_unicode": True}
+    return str(yaml.dump_all(values, Dumper=yaml.CSafeDumper, **options))
 
 
 def warn(text: str) -> None:

@@ -1,15 +1,11 @@
-"""`muster status`, `watch`, `apply`, `version`: the verbs without a noun."""
-
-from collections.abc import Sequence
-from typing import Any
+"""`muster status`, `watch`, `version`: the verbs without a noun."""
 
 import click
 
 import muster
 from muster.cli import output
-from muster.cli.session import Session, dry_run_option, form_option, pass_session, say
+from muster.cli.session import Session, form_option, pass_session
 from muster.model import urls
-from muster.model.errors import RequestError
 
 
 @click.command()
@@ -44,33 +40,6 @@ def watch(session: Session, names: str, until_ready: bool, timeout: float | None
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=click.File())
-@dry_run_option
-@pass_session
-def apply(session: Session, files: Sequence[Any], dry_run: bool) -> None:
-    """Make or replace the objects of YAML FILES (`-` for standard input), all or nothing."""
-    documents = [document for file in files for document in _documents(file)]
-    say(session.ask(urls.API_APPLY, {"documents": documents, "dry_run": dry_run}), dry_run)
-
-
-@click.command()
 def version() -> None:
     """Print the release."""
     click.echo(f"muster {muster.__version__}")
-
-
-def _documents(file: Any) -> list[object]:
-    """Every scalar a string (the model gives it its type). Raises RequestError naming file and line."""
-    import yaml
-
-    try:  # the parser in Python: the one in C dies of deep nesting
-        loaded = list(yaml.load_all(file.read(), Loader=yaml.BaseLoader))
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise RequestError(f"not YAML: {error.problem}", where=f"{file.name}:{line}") from error
-    except (yaml.YAMLError, RecursionError, UnicodeDecodeError) as error:
-        raise RequestError(f"not YAML: {error}", where=file.name) from error
-    for document in loaded:
-        if document and not isinstance(document, dict):
-            raise RequestError("a document is a map of `key: value` lines, with kind and name", where=file.name)
-    return [document for document in loaded if document]

@@ -14,6 +14,8 @@ from muster.host.paths import Paths
 from muster.model.errors import RequestError
 
 F = TypeVar("F", bound=Callable[..., Any])
+DEFAULT_LIMIT = 50
+"""A change to more objects asks first."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,23 @@ def form_option(function: F) -> F:
     )(function)
 
 
-def dry_run_option(function: F) -> F:
-    return click.option("--dry-run", is_flag=True, help="Say what would change; change nothing.")(function)
+def change_options(function: F) -> F:
+    """`--dry-run`, `--yes`, `--limit N`, as everything that changes objects has them."""
+    for option in (
+        click.option("--dry-run", is_flag=True, help="Show what would change; change nothing."),
+        click.option("--yes", is_flag=True, help="Do not ask."),
+        click.option(
+            "--limit",
+            type=click.IntRange(min=0),
+            default=DEFAULT_LIMIT,
+            show_default=True,
+            envvar="MUSTER_LIMIT",
+            show_envvar=True,
+            help="Ask before more objects than this are changed.",
+        ),
+    ):
+        function = option(function)
+    return function
 
 
 def assignments(words: Sequence[str]) -> dict[str, str]:
@@ -81,12 +98,6 @@ def assignments(words: Sequence[str]) -> dict[str, str]:
             raise RequestError(f"{key} is given twice")
         pairs[key] = _from_file(value[1:]) if value.startswith("@") else value
     return pairs
-
-
-def say(outcome: dict[str, Any], dry_run: bool) -> None:
-    """Tell what was changed, one line an object."""
-    for line in outcome["lines"] or ["nothing to change"]:
-        click.echo(f"would {line}" if dry_run and outcome["lines"] else line)
 
 
 def _rows(answer: object, path: str) -> list[dict[str, Any]]:

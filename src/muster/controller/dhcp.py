@@ -1,6 +1,6 @@
 """What DHCP must answer, as a pure function of the world: the networks we lease on and the hosts we know."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address, IPv4Network
 
 from muster.model.objects import Network, Node
@@ -13,6 +13,27 @@ def tables(world: World) -> Tables:
     """The networks in mode `own`, and every interface with MAC and address that lies on one of them."""
     networks = tuple(_network(network) for network in world.all(Network) if network.mode == "own")
     return Tables(networks, tuple(_hosts(world, networks)))
+
+
+class Known:
+    """The tables of the newest world, made anew only when a network, or a node's machine or interfaces, changed."""
+
+    def __init__(self, world: Callable[[], World]) -> None:
+        self._world = world
+        self._of: World | None = None
+        self._tables = Tables((), ())
+
+    def tables(self) -> Tables:
+        """The same object as before while nothing that DHCP answers changed."""
+        world, before = self._world(), self._of
+        if before is None or world.by_mac is not before.by_mac or _all_networks(world) != _all_networks(before):
+            self._tables = tables(world)
+        self._of = world
+        return self._tables
+
+
+def _all_networks(world: World) -> list[Network]:
+    return list(world.all(Network))
 
 
 def _network(network: Network) -> DhcpNetwork:

@@ -1,10 +1,11 @@
 """Documents from outside (YAML, JSON, `key=value` words) into typed objects, and back; errors name the field."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
-from muster.model.errors import RequestError
+from muster.model.errors import Problem, RequestError
 from muster.model.objects import DECLARED, KINDS, Interface, Node, Object
 
 LIST_SEPARATORS = {"authorized_keys": "\n", "kernel_arguments": " "}
@@ -14,15 +15,67 @@ Document = dict[str, object]
 
 def parse(document: Mapping[str, object], where: str = "") -> Object:
     """One object from a document. Raises RequestError that names every bad field."""
-    kind = document.get("kind")
+    item, problems = read(document)
+    if item is None:
+        single = problems[0]
+        text = "; ".join(f"{p.key or single.subject or 'kind'}: {p.message}" for p in problems)
+        raise RequestError(text, where=where or single.subject, problems=problems)
+    return item
+
+
+def read(document: Mapping[str, object], number: int | None = None) -> tuple[Object | None, list[Problem]]:
+    """One object, or all that is wrong with document `number` of a request."""
+    kind, name = document.get("kind"), document.get("name")
     if not isinstance(kind, str) or kind not in KINDS:
-        raise RequestError(f"kind is one of {', '.join(DECLARED)}, not {kind!r}", where=where)
-    name = document.get("name")
+        known = ", ".join(DECLARED)
+        if "kind" in document:
+            return None, [Problem(f"{kind!r} is none of {known}", field=("kind",), document=number)]
+        return None, [Problem(f"kind is one of {known}, and missing", document=number)]
+    subject = f"{kind} {name}" if isinstance(name, str) and name.isprintable() else kind
     try:
-        return KINDS[kind].model_validate(document)
+        return KINDS[kind].model_validate(document), []
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc'])) or kind}: {_reason(e['msg'])}" for e in error.errors()]
-        raise RequestError("; ".join(lines), where=where or f"{kind} {name}") from error
+        return None, [Problem(_reason(e), subject, _field(e["loc"]), number) for e in error.errors(include_url=False)]
+
+
+def _field(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    return tuple(step for step in loc if step != "[key]")
+
+
+def _reason(error: ErrorDetails) -> str:
+    """pydantic's words, except where a person who never heard of it would wonder."""
+    if "password" in error["loc"]:
+        return "a secret is named here, never written: {secret: NAME}"
+    given = _shown(error["input"])
+    match error["type"]:
+        case "extra_forbidden":
+            return "there is no such key"
+        case "missing":
+            return "is missing"
+        case "string_pattern_mismatch":
+            return f"{given} is not in its form: {error['ctx']['pattern']}"
+        case "literal_error":
+            return f"{given} is not {error['ctx']['expected']}"
+        case "string_type" | "tuple_type" | "dict_type" | "model_type" | "model_attributes_type":
+            return f"{_SHAPES[error['type']]} is wanted here, not {given}"
+    return error["msg"].removeprefix("Value error, ")
+
+
+_SHAPES = {
+    "string_type": "one word or text",
+    "tuple_type": "a list",
+    "dict_type": "a map of `key: value`",
+    "model_type": "a map of `key: value`",
+    "model_attributes_type": "a map of `key: value`",
+}
+
+
+def _shown(given: object, most: int = 100) -> str:
+    """What was given, on one line of bounded length."""
+    if isinstance(given, list | dict):
+        return "a list" if isinstance(given, list) else "a map"
+    text = repr(given)
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def document(item: Object) -> Document:
@@ -48,6 +101,17 @@ def assign(item: Object, assignments: Mapping[str, str]) -> Object:
     for key, value in assignments.items():
         _assign(plain, key, value, type(item))
     return parse(plain, f"{plain['kind']} {plain['name']}")
+
+
+def unknown_keys(kind: str, keys: Collection[str]) -> list[Problem]:
+    """What `assign` would say of each of these keys, whatever their values are."""
+    problems = []
+    for key in sorted(keys):
+        try:
+            _assign({}, key, "x", KINDS[kind])
+        except RequestError as error:
+            problems.append(Problem(error.message, field=(key,)))
+    return problems
 
 
 def _assign(plain: Document, key: str, value: str, model: type[BaseModel]) -> None:
@@ -104,10 +168,6 @@ def _split(field: str, value: str) -> Sequence[str]:
 
 def _is(model: type[BaseModel], field: str, what: str) -> bool:
     return what in str(model.model_fields[field].annotation)
-
-
-def _reason(message: str) -> str:
-    return message.removeprefix("Value error, ")
 
 
 def node_with(name: str, **fields: object) -> Node:

@@ -6,7 +6,7 @@ A field that is None was not set: only set fields take part in the cascade.
 import ipaddress
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from muster.model import kernel_arguments
 from muster.model.values import (
@@ -66,43 +66,61 @@ class SerialConsole(Frozen):
 class Interface(Frozen):
     """A network interface of a node. `mtu` in bytes. With neither `address` nor `dhcp` it is left down."""
 
-    name: InterfaceName
+    name: InterfaceName = Field(description="As the node shall call it: eth0.")
     mac: Mac | None = None
     address: InterfaceAddress | None = None
     gateway: Address | None = None
-    mtu: Annotated[int, Field(ge=576, le=65520)] | None = None
-    dhcp: bool | None = None
+    mtu: Annotated[int, Field(ge=576, le=65520)] | None = Field(None, description="Bytes.")
+    dhcp: bool | None = Field(None, description="Address by DHCP.")
 
 
 class Settings(Frozen):
     """What a profile or a node may set; the cascade merges them field by field."""
 
-    image: ImageReference | None = None
-    root: Literal["ram"] | None = None
-    upper_size: UpperSize | None = None
-    overlays: tuple[Annotated[str, Field(pattern=r"^-?[a-z0-9][a-z0-9._-]{0,62}$")], ...] | None = None
-    kernel_arguments: tuple[KernelArgument, ...] | None = None
-    domain: DomainName | None = None
-    nameservers: tuple[str, ...] | None = None
-    time_servers: tuple[HostOrAddress, ...] | None = None
-    timezone: TimeZone | None = None
-    authorized_keys: tuple[AuthorizedKey, ...] | None = None
-    serial_console: SerialConsole | None = None
-    power: Power | None = None
-    labels: dict[Label, Annotated[str, Field(max_length=255)]] | None = None
+    image: ImageReference | None = Field(
+        None, description="What the node boots: NAME, NAME:TAG or NAME@VERSION; `latest` without a tag."
+    )
+    root: Literal["ram"] | None = Field(
+        None, description="How the node holds the image: `ram`, compressed in RAM (default)."
+    )
+    upper_size: UpperSize | None = Field(
+        None, description="Limit of what the node may write, in RAM: 50% (default), 512m, 2g."
+    )
+    overlays: tuple[Annotated[str, Field(pattern=r"^-?[a-z0-9][a-z0-9._-]{0,62}$")], ...] | None = Field(
+        None, description="Laid over the image in this order; `-NAME` takes an earlier one out."
+    )
+    kernel_arguments: tuple[KernelArgument, ...] | None = Field(
+        None, description="Added to the kernel's command line; `-ARGUMENT` takes an earlier one out."
+    )
+    domain: DomainName | None = Field(None, description="DNS domain of the node.")
+    nameservers: tuple[str, ...] | None = Field(
+        None, description="Addresses of DNS servers; `-ADDRESS` takes an earlier one out."
+    )
+    time_servers: tuple[HostOrAddress, ...] | None = Field(None, description="NTP servers, by name or address.")
+    timezone: TimeZone | None = Field(None, description="As in the tz database: Europe/Berlin. UTC by default.")
+    authorized_keys: tuple[AuthorizedKey, ...] | None = Field(
+        None, description="Who may log in as root: lines of authorized_keys(5)."
+    )
+    serial_console: SerialConsole | None = Field(None, description="The serial line on which the node offers a login.")
+    power: Power | None = Field(None, description="How the machine is switched.")
+    labels: dict[Label, Annotated[str, Field(max_length=255)]] | None = Field(
+        None, description="key: value, to select nodes by: `@rack:r1`."
+    )
 
-    @model_validator(mode="after")
-    def _no_reserved_kernel_arguments(self) -> Self:
-        for argument in self.kernel_arguments or ():
+    @field_validator("kernel_arguments")
+    @classmethod
+    def _no_reserved_kernel_arguments(cls, arguments: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for argument in arguments or ():
             if argument.partition("=")[0] in kernel_arguments.RESERVED:
                 raise ValueError(f"the controller sets the kernel argument {argument.partition('=')[0]} itself")
-        return self
+        return arguments
 
-    @model_validator(mode="after")
-    def _nameservers_are_addresses(self) -> Self:
-        for entry in self.nameservers or ():
+    @field_validator("nameservers")
+    @classmethod
+    def _nameservers_are_addresses(cls, entries: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for entry in entries or ():
             ipaddress.ip_address(entry.removeprefix("-"))
-        return self
+        return entries
 
 
 class Profile(Settings):
@@ -125,17 +143,22 @@ class Node(Settings):
 
     kind: Literal["node"] = "node"
     name: HostName
-    machine: MachineKey | None = None
-    interfaces: tuple[Interface, ...] = ()
-    profiles: tuple[Name, ...] = ()
+    machine: MachineKey | None = Field(None, description="The facts by which the machine is recognised.")
+    interfaces: tuple[Interface, ...] = Field(
+        (), description="Network interfaces; the node boots from one whose MAC is here."
+    )
+    profiles: tuple[Name, ...] = Field(
+        (), description="Names of profiles, the later over the earlier, all over `default`."
+    )
 
-    @model_validator(mode="after")
-    def _interfaces_differ(self) -> Self:
+    @field_validator("interfaces")
+    @classmethod
+    def _interfaces_differ(cls, interfaces: tuple[Interface, ...]) -> tuple[Interface, ...]:
         for what in ("name", "mac", "address"):
-            seen = [value.partition("/")[0] for i in self.interfaces if (value := getattr(i, what)) is not None]
+            seen = [value.partition("/")[0] for i in interfaces if (value := getattr(i, what)) is not None]
             if len(seen) != len(set(seen)):
                 raise ValueError(f"two interfaces of one node have the same {what}")
-        return self
+        return interfaces
 
 
 class Network(Frozen):
@@ -150,13 +173,15 @@ class Network(Frozen):
     subnet: Subnet
     address: Address
     interface: InterfaceName
-    mode: Literal["own", "off"] = "own"
+    mode: Literal["own", "off"] = Field("own", description="own: our dnsmasq leases here; off: it stays silent.")
     pool: Pool | None = None
-    router: Address | None = None
+    router: Address | None = Field(None, description="Default route of the nodes.")
     nameservers: tuple[Address, ...] = ()
     domain: DomainName | None = None
-    lease: Annotated[int, Field(ge=120, le=31_536_000)] = 3600
-    discovery_image: ImageReference | None = None
+    lease: Annotated[int, Field(ge=120, le=31_536_000)] = Field(3600, description="Seconds.")
+    discovery_image: ImageReference | None = Field(
+        None, description="Whose kernel unknown machines boot; any that is published without it."
+    )
 
     @model_validator(mode="after")
     def _inside(self) -> Self:
@@ -235,7 +260,9 @@ class Image(Frozen):
 
     kind: Literal["image"] = "image"
     name: Name
-    tags: dict[Name, Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]] = {}
+    tags: dict[Name, Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]] = Field(
+        {}, description="TAG: the first 12 hex digits of a version's digest."
+    )
 
 
 class Machine(Frozen):
@@ -267,5 +294,8 @@ KINDS: dict[str, type[Object]] = {
     "profile": Profile,
     "version": Version,
 }
-DECLARED = ("network", "profile", "node")
-"""The kinds that an administrator writes; the others come from packing and from machines."""
+DECLARED = ("image", "network", "profile", "node")
+"""The kinds of a declaration, in the order in which they refer to each other: an image's tags, and what an
+administrator writes by hand. The others come from packing and from machines."""
+BY_HAND = ("network", "profile", "node")
+"""What is made, changed and removed by hand; an image is made by packing and only its tags are declared."""

@@ -4,11 +4,12 @@ import ipaddress
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, StringConstraints, WithJsonSchema
 
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$"
 HOST_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 _MAC = re.compile(r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")
+_IPV4 = r"[0-9]{1,3}(\.[0-9]{1,3}){3}"
 _UUID = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 
 
@@ -40,6 +41,9 @@ def _address(text: str) -> str:
 def _interface_address(text: str) -> str:
     if "/" not in text:
         raise ValueError(f"an address with its prefix length is wanted, such as {text}/24")
+    address, _, length = text.partition("/")
+    if length.isdecimal() and int(length) <= 32:
+        return f"{ipaddress.IPv4Address(address)}/{int(length)}"  # at half the cost of an IPv4Interface
     return ipaddress.IPv4Interface(text).with_prefixlen
 
 
@@ -54,16 +58,33 @@ def _pool(text: str) -> str:
     return f"{ipaddress.IPv4Address(first)}-{ipaddress.IPv4Address(last)}"
 
 
+def _form(description: str, pattern: str) -> WithJsonSchema:
+    """What an editor says and checks of a value that a function judges here."""
+    return WithJsonSchema({"type": "string", "description": description, "pattern": pattern})
+
+
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 HostName = Annotated[str, StringConstraints(pattern=HOST_PATTERN)]
 DomainName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
 InterfaceName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$")]
-Mac = Annotated[str, AfterValidator(mac)]
-Uuid = Annotated[str, AfterValidator(uuid)]
-Address = Annotated[str, AfterValidator(_address)]
-InterfaceAddress = Annotated[str, AfterValidator(_interface_address)]
-Subnet = Annotated[str, AfterValidator(_subnet)]
-Pool = Annotated[str, AfterValidator(_pool)]
+Mac = Annotated[
+    str, AfterValidator(mac), _form("A MAC: 52:54:00:00:00:01.", r"^[0-9A-Fa-f]{2}([:.-]?[0-9A-Fa-f]{2}){5}$")
+]
+Uuid = Annotated[
+    str,
+    AfterValidator(uuid),
+    _form("The SMBIOS UUID, as dmidecode shows it.", r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"),
+]
+Address = Annotated[str, AfterValidator(_address), _form("An IPv4 address.", rf"^{_IPV4}$")]
+InterfaceAddress = Annotated[
+    str,
+    AfterValidator(_interface_address),
+    _form("An IPv4 address with the length of its network's prefix: 10.77.0.11/24.", rf"^{_IPV4}/[0-9]{{1,2}}$"),
+]
+Subnet = Annotated[str, AfterValidator(_subnet), _form("An IPv4 network: 10.77.0.0/24.", rf"^{_IPV4}/[0-9]{{1,2}}$")]
+Pool = Annotated[
+    str, AfterValidator(_pool), _form("First and last address: 10.77.0.200-10.77.0.250.", rf"^{_IPV4} *- *{_IPV4}$")
+]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 KernelArgument = Annotated[str, StringConstraints(pattern=r"^-?[A-Za-z0-9_.,:=/+@%*^~\[\]!?()<>-]{1,255}$")]
 """One word; no blanks, quotes, `$`, `|`, `&`, `;`, `#` or backslash: loaders would give those a meaning."""

@@ -1,7 +1,7 @@
 """All objects at one revision, immutable, with the indexes by which machines and names are found."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -33,7 +33,10 @@ class Match:
 
 @dataclass(frozen=True)
 class World:
-    """A snapshot; `with_changes` makes the next one at a cost that does not parse or check anything again."""
+    """A snapshot; `with_changes` makes the next one at a cost that does not parse or check anything again.
+
+    Worlds between which no node's machine or interfaces changed share their indexes, the same objects.
+    """
 
     revision: int = 0
     objects: Mapping[Key, Object] = field(default_factory=dict)
@@ -42,18 +45,26 @@ class World:
     by_address: Mapping[str, str] = field(default_factory=dict)
 
     def with_changes(self, changes: Iterable[Change], revision: int) -> "World":
-        objects, macs = dict(self.objects), dict(self.by_mac)
-        prints, addresses = dict(self.by_fingerprint), dict(self.by_address)
+        objects, moving = dict(self.objects), []
         for change in changes:
-            if change.before is not None:
+            if change.after is None:
                 objects.pop((change.kind, change.name), None)
-                if isinstance(change.before, Node):
-                    _unindex(change.before, macs, prints, addresses)
-            if change.after is not None:
+            else:
                 objects[(change.kind, change.name)] = change.after
-                if isinstance(change.after, Node):
-                    _index(change.after, macs, prints, addresses)
-        return World(revision, *(MappingProxyType(m) for m in (objects, macs, prints, addresses)))
+            if change.kind == "node" and moves(change):
+                moving.append(change)
+        if not moving:
+            return replace(self, revision=revision, objects=MappingProxyType(objects))
+        return World(revision, *(MappingProxyType(index) for index in (objects, *self._indexes(moving))))
+
+    def _indexes(self, moving: Iterable[Change]) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+        macs, prints, addresses = dict(self.by_mac), dict(self.by_fingerprint), dict(self.by_address)
+        for change in moving:
+            if isinstance(change.before, Node):
+                _unindex(change.before, macs, prints, addresses)
+            if isinstance(change.after, Node):
+                _index(change.after, macs, prints, addresses)
+        return macs, prints, addresses
 
     def all(self, kind: type[T]) -> Iterator[T]:
         """Every object of one kind, by name."""
@@ -121,6 +132,14 @@ class Keys:
     macs: tuple[str, ...]
     fingerprints: tuple[str, ...]
     addresses: tuple[str, ...]
+
+
+def moves(change: Change) -> bool:
+    """Whether a node's keys may differ before and after; making them again costs more than this look."""
+    before, after = change.before, change.after
+    if not isinstance(before, Node) or not isinstance(after, Node):
+        return True
+    return before.interfaces != after.interfaces or before.machine != after.machine
 
 
 def keys_of(node: Node) -> Keys:

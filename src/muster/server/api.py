@@ -6,7 +6,6 @@ Handlers parse, call the controller, render; the caller's Unix user goes into th
 import pwd
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, FastAPI, Query, Request
@@ -21,6 +20,7 @@ from muster.controller import adopt as adoption
 from muster.controller import images, node_views, objects, power
 from muster.controller.context import Context
 from muster.model import urls
+from muster.model.difference import differences, plain
 from muster.model.errors import EXIT_BAD_REQUEST, MusterError, RequestError
 from muster.model.world import Change, Key, World
 from muster.server.events import MAX_WAIT, Events
@@ -36,6 +36,8 @@ class _Body(BaseModel):
 
 class ApplyBody(_Body):
     documents: list[Json]
+    prune: bool = False
+    missing_images: bool = False
     based_on: Revision | None = None
     dry_run: bool = False
 
@@ -49,9 +51,17 @@ class AssignBody(_Body):
     dry_run: bool = False
 
 
+class ImportBody(_Body):
+    kind: str
+    rows: list[dict[str, str]]
+    based_on: Revision | None = None
+    dry_run: bool = False
+
+
 class DeleteBody(_Body):
     kind: str
     names: str
+    based_on: Revision | None = None
     dry_run: bool = False
 
 
@@ -131,14 +141,18 @@ def _object_routes(app: FastAPI, context: Context) -> None:
             return node_views.effective_document(context.world, name)
         return objects.show(context.world, kind, name)
 
+    @app.get(urls.API_EXPORT)
+    def export(kinds: str = "") -> JSONResponse:
+        return JSONResponse(objects.export(context.world, kinds.split(",") if kinds else ()))
+
     @app.post(urls.API_APPLY)
-    def apply(body: ApplyBody, who: Who) -> Json:
+    def apply(body: ApplyBody, who: Who) -> JSONResponse:
+        options = {"prune": body.prune, "missing_images": body.missing_images}
         touched = [(str(document.get("kind")), str(document.get("name"))) for document in body.documents]
-        plan = partial(objects.apply, documents=body.documents)
-        return asdict(_do(context, plan, who, body.dry_run, body.based_on, touched))
+        return _change(context, lambda w: objects.apply(w, body.documents, **options), who, body, touched)
 
     @app.post(urls.API_SET)
-    def assign(body: AssignBody, who: Who) -> Json:
+    def assign(body: AssignBody, who: Who) -> JSONResponse:
         states = node_views.states(context)
 
         def plan(world: World) -> tuple[objects.Outcome, list[Change]]:
@@ -150,12 +164,16 @@ def _object_routes(app: FastAPI, context: Context) -> None:
         if body.based_on is not None and not body.make:
             named = objects.select(context.world, body.kind, body.names, states)
             touched = [(body.kind, item.name) for item in named]
-        return asdict(_do(context, plan, who, body.dry_run, body.based_on, touched))
+        return _change(context, plan, who, body, touched)
+
+    @app.post(urls.API_IMPORT)
+    def lay(body: ImportBody, who: Who) -> JSONResponse:
+        return _change(context, lambda w: objects.lay(w, body.kind, body.rows), who, body)
 
     @app.post(urls.API_DELETE)
-    def delete(body: DeleteBody, who: Who) -> Json:
+    def delete(body: DeleteBody, who: Who) -> JSONResponse:
         states = node_views.states(context)
-        return asdict(_do(context, lambda w: objects.delete(w, body.kind, body.names, states), who, body.dry_run))
+        return _change(context, lambda w: objects.delete(w, body.kind, body.names, states), who, body)
 
 
 def _node_routes(app: FastAPI, context: Context, server: str) -> None:
@@ -231,14 +249,26 @@ def _do(
     context: Context,
     plan: Callable[[World], tuple[Answer, Sequence[Change]]],
     who: str,
-    dry_run: bool = False,
-    based_on: int | None = None,
-    touched: Sequence[Key] = (),
 ) -> Answer:
-    """Dry-run is not committing."""
-    if dry_run:
-        return plan(context.world)[0]
-    return context.store.change(plan, who=who, based_on=based_on, touched=touched)
+    return context.store.change(plan, who=who)
+
+
+def _change(
+    context: Context,
+    plan: Callable[[World], tuple[objects.Outcome, list[Change]]],
+    who: str,
+    body: ApplyBody | AssignBody | ImportBody | DeleteBody,
+    touched: Sequence[Key] = (),
+) -> JSONResponse:
+    """Commit; of a dry run tell what it would do, and at which revision that was seen (`based_on` of the real one).
+
+    `touched` names what the request is about, changed or not: somebody else's change of it makes the request stale.
+    """
+    if not body.dry_run:
+        return JSONResponse(asdict(context.store.change(plan, who=who, based_on=body.based_on, touched=touched)))
+    world = context.world
+    outcome, changes = plan(world)
+    return JSONResponse({**asdict(outcome), "seen": world.revision, "differences": plain(differences(changes))})
 
 
 def _columns(rows: Sequence[Mapping[str, object]], columns: str | None) -> list[Json]:
@@ -262,4 +292,7 @@ def _no_route(_request: Request, error: Exception) -> JSONResponse:
 
 def _refused(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, MusterError)
-    return JSONResponse({"error": str(error), "exit_status": error.exit_status}, error.http_status)
+    refusal: Json = {"error": str(error), "exit_status": error.exit_status}
+    if error.problems:
+        refusal |= {"hint": error.hint, "problems": [asdict(problem) for problem in error.problems]}
+    return JSONResponse(refusal, error.http_status)

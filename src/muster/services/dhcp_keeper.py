@@ -47,7 +47,8 @@ class DnsmasqFiles:
 
 
 class DhcpKeeper:
-    """`wanted` gives the tables as of now; `tell` sends one command to the supervisor."""
+    """`wanted` gives the tables as of now, the same object while they are the same; `tell` sends one command
+    to the supervisor."""
 
     def __init__(
         self,
@@ -59,6 +60,7 @@ class DhcpKeeper:
         self._wanted = wanted
         self._tell = tell
         self._hosts: Sequence[DhcpHost] | None = None
+        self._settled: Tables | None = None
         self._asked = threading.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="dhcp-keeper", daemon=True)
@@ -96,12 +98,15 @@ class DhcpKeeper:
 
     def _settle(self) -> None:
         now = self._wanted()
+        if now is self._settled:
+            return
         networks, hosts = now.networks, now.hosts
         if not networks:
             self._hosts = None
             (self._files.folder / TOLD).unlink(missing_ok=True)
             (self._files.folder / dnsmasq.CONFIG).unlink(missing_ok=True)
             self._tell("stop dnsmasq")
+            self._settled = now
             return
         config = dnsmasq.render_config(networks, self._files.port, self._files.folder, self._files.tftp)
         hosts_text = dnsmasq.render_hosts(hosts)
@@ -114,7 +119,7 @@ class DhcpKeeper:
             restart = config_changed or _needs_restart(known, networks, hosts)
             self._tell("restart dnsmasq" if restart else "reload dnsmasq")
             write_atomic(self._files.folder / TOLD, digest.encode())
-        self._hosts = hosts
+        self._hosts, self._settled = hosts, now
 
 
 def _needs_restart(
