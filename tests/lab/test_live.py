@@ -255,7 +255,7 @@ def test_a_console_has_one_person_at_a_time(make_lab: MakeLab) -> None:
     with files.locked(lab.machine_folder("n1") / "console.lock"):
         refused = process.run(command, check=False, timeout=10)
     assert refused.status == 2
-    assert b"another console holds it" in refused.stderr
+    assert f"another console (process id {os.getpid()}) holds it".encode() in refused.stderr
 
 
 def _read_until(terminal: int, word: str, limit: float = 10) -> str:
