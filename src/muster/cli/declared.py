@@ -36,7 +36,8 @@ def _list(kind: str) -> click.Command:
     @pass_session
     def command(session: Session, names: str, form: str) -> None:
         columns = COLUMNS[kind]
-        query = {"names": names} if form in ("json", "yaml") else {"names": names, "columns": ",".join(columns)}
+        wanted = {"name": columns[:1], "table": columns}.get(form)
+        query = {"names": names} | ({"columns": ",".join(wanted)} if wanted else {})
         rows = session.rows(urls.API_OBJECTS.format(kind=kind), query)
         click.echo(output.listing(rows, columns, form), nl=False)
 

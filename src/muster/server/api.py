@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated, TypeVar
 
-from fastapi import Depends, FastAPI, Query, Request
+from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
@@ -111,12 +111,13 @@ def _object_routes(app: FastAPI, context: Context) -> None:
         return {"version": muster.__version__, "revision": context.world.revision}
 
     @app.get(urls.API_OBJECTS)
-    def listing(kind: str, columns: str | None = None, names: str = "@all") -> list[Json]:
+    def listing(kind: str, columns: str | None = None, names: str = "@all") -> Response:
         if kind == "node":
-            return _columns(node_views.node_rows(context, names), columns)
+            wanted = None if columns is None else columns.split(",")
+            return JSONResponse(node_views.node_rows(context, names, wanted))
         if kind == "machine":
-            return _columns(node_views.pending_rows(context), columns)
-        return _columns(objects.listing(context.world, kind, names), columns)
+            return JSONResponse(_columns(node_views.pending_rows(context), columns))
+        return JSONResponse(_columns(objects.listing(context.world, kind, names), columns))
 
     @app.get(urls.API_OBJECT)
     def show(kind: str, name: str, effective: bool = False) -> Json:
@@ -151,8 +152,8 @@ def _object_routes(app: FastAPI, context: Context) -> None:
 
 def _node_routes(app: FastAPI, context: Context, server: str) -> None:
     @app.get(urls.API_STATUS)
-    def status() -> Json:
-        return node_views.status(context)
+    def status() -> Response:
+        return JSONResponse(node_views.status(context))
 
     @app.get(urls.API_EXPLAIN)
     def explain(node: str) -> Json:
