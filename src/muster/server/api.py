@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 
 import muster
 from muster.controller import adopt as adoption
-from muster.controller import images, node_views, objects, power
+from muster.controller import audit, images, node_views, objects, power
 from muster.controller.context import Context
 from muster.model import urls
 from muster.model.errors import EXIT_BAD_REQUEST, MusterError, RequestError
@@ -148,6 +148,17 @@ def _object_routes(app: FastAPI, context: Context) -> None:
     @app.get(urls.API_CHANGES)
     def changes(after: Revision = 0, limit: Annotated[int, Query(ge=1, le=10_000)] = 1000) -> list[Json]:
         return [asdict(record) for record in context.store.changes(after, limit)]
+
+    @app.get(urls.API_AUDIT)
+    def audited(
+        kind: str | None = None,
+        names: str | None = None,
+        who: str | None = None,
+        since: Annotated[float | None, Query(ge=0, le=2**53)] = None,
+        limit: Annotated[int, Query(ge=1, le=100_000)] = 100,
+        folded: bool = False,
+    ) -> Response:
+        return JSONResponse(audit.entries(context, audit.wanted(kind, names, who, since, limit), folded=folded))
 
 
 def _node_routes(app: FastAPI, context: Context, server: str) -> None:

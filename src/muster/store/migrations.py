@@ -18,6 +18,11 @@ MIGRATIONS = (
     CREATE INDEX changes_by_revision ON changes (revision);
     CREATE INDEX changes_by_object ON changes (kind, name);
     """,
+    """
+    CREATE INDEX changes_by_kind ON changes (kind);
+    CREATE INDEX changes_by_who ON changes (who);
+    CREATE INDEX changes_by_time ON changes (at);
+    """,
 )
 
 
