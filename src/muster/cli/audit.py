@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from muster.cli import output
+from muster.cli import complete, output
 from muster.cli.session import Session, form_option, pass_session
 from muster.host.clock import SystemClock
 from muster.model import urls
@@ -15,11 +15,16 @@ from muster.model.errors import RequestError
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _FORMATS = ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S")
 _SHOWN = "%Y-%m-%d %H:%M:%S"
+_KINDS = ("node", "profile", "network", "image", "version", "machine", "power")
+
+
+def _kinds(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
+    return [kind for kind in _KINDS if kind.startswith(typed)]
 
 
 @click.command()
-@click.argument("kind", required=False)
-@click.argument("names", required=False)
+@click.argument("kind", required=False, shell_complete=_kinds)
+@click.argument("names", required=False, shell_complete=complete.audited)
 @click.option("--who", metavar="USER", help="Only what this Unix user did.")
 @click.option("--since", metavar="WHEN", help="Only from then on: 30m, 2h, 7d ago, or 2026-01-31, 2026-01-31T18:00.")
 @click.option(

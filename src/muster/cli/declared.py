@@ -2,7 +2,7 @@
 
 import click
 
-from muster.cli import output
+from muster.cli import complete, output
 from muster.cli.session import Session, assignments, dry_run_option, form_option, pass_session, say
 from muster.client import segment
 from muster.model import urls
@@ -31,7 +31,7 @@ def add_verbs(group: click.Group, kind: str) -> None:
 
 def _list(kind: str) -> click.Command:
     @click.command("list", help=f"List {kind}s.")
-    @click.argument("names", default="@all")
+    @click.argument("names", default="@all", shell_complete=complete.names(kind))
     @form_option
     @pass_session
     def command(session: Session, names: str, form: str) -> None:
@@ -46,7 +46,7 @@ def _list(kind: str) -> click.Command:
 
 def _show(kind: str) -> click.Command:
     @click.command("show", help=f"Show a {kind} as it was declared.")
-    @click.argument("name")
+    @click.argument("name", shell_complete=complete.name(kind))
     @click.option("--effective", is_flag=True, help="With what profiles and defaults add (nodes).")
     @form_option
     @pass_session
@@ -61,8 +61,8 @@ def _assign(kind: str, verb: str, *, make: bool) -> click.Command:
     text = f"Make {kind}s" if make else f"Change {kind}s; an empty value unsets"
 
     @click.command(verb, help=f"{text}: muster {kind} {verb} NAMES KEY=VALUE ...  (KEY=@FILE reads a file).\n\n{LISTS}")
-    @click.argument("names")
-    @click.argument("settings", nargs=-1)
+    @click.argument("names", shell_complete=complete.names(kind))
+    @click.argument("settings", nargs=-1, shell_complete=complete.settings(kind))
     @dry_run_option
     @pass_session
     def command(session: Session, names: str, settings: tuple[str, ...], dry_run: bool) -> None:
@@ -74,7 +74,7 @@ def _assign(kind: str, verb: str, *, make: bool) -> click.Command:
 
 def _delete(kind: str) -> click.Command:
     @click.command("delete", help=f"Remove {kind}s.")
-    @click.argument("names")
+    @click.argument("names", shell_complete=complete.names(kind))
     @dry_run_option
     @pass_session
     def command(session: Session, names: str, dry_run: bool) -> None:

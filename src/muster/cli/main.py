@@ -32,6 +32,9 @@ COMMANDS = {
     "lab": "muster.cli.lab:lab",
 }
 
+COMPLETING = "_MUSTER_COMPLETE"
+"""The variable by which a shell asks for completions."""
+
 
 class _Lazy(click.Group):
     """A group whose commands live in modules of their own, imported by need."""
@@ -60,6 +63,10 @@ def muster(context: click.Context, prefix: str | None) -> None:
 def main(arguments: list[str] | None = None) -> Any:
     """Run one command; every error becomes a message on standard error and an exit status (DESIGN section 12)."""
     sys.excepthook = _our_fault
+    if COMPLETING in os.environ:  # click answers the shell and exits
+        from muster.cli import shells
+
+        shells.register()
     try:
         status = muster.main(arguments, prog_name="muster", standalone_mode=False)
     except click.exceptions.Abort:

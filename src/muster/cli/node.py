@@ -2,7 +2,7 @@
 
 import click
 
-from muster.cli import output
+from muster.cli import complete, output
 from muster.cli.declared import COLUMNS, add_verbs
 from muster.cli.session import Session, assignments, form_option, pass_session, say
 from muster.client import segment
@@ -28,9 +28,9 @@ def pending(session: Session, form: str) -> None:
 
 
 @node.command()
-@click.argument("machine")
-@click.argument("name")
-@click.argument("settings", nargs=-1)
+@click.argument("machine", shell_complete=complete.name("machine"))
+@click.argument("name", shell_complete=complete.name("node"))
+@click.argument("settings", nargs=-1, shell_complete=complete.settings("node"))
 @pass_session
 def adopt(session: Session, machine: str, name: str, settings: tuple[str, ...]) -> None:
     """Make a pending MACHINE (its id, or the start of it) the node NAME; it goes on booting by itself.
@@ -41,7 +41,7 @@ def adopt(session: Session, machine: str, name: str, settings: tuple[str, ...]) 
 
 
 @node.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete.name("node"))
 @form_option
 @pass_session
 def explain(session: Session, name: str, form: str) -> None:
@@ -57,7 +57,7 @@ def explain(session: Session, name: str, form: str) -> None:
 
 
 @node.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete.name("node"))
 @click.option("--boot", help="An earlier boot, by its id.")
 @form_option
 @pass_session
@@ -74,7 +74,7 @@ def trace(session: Session, name: str, boot: str | None, form: str) -> None:
 
 
 @node.command()
-@click.argument("names")
+@click.argument("names", shell_complete=complete.names("node"))
 @click.argument("action", type=click.Choice(["on", "off", "cycle", "reset", "status"]))
 @form_option
 @pass_session
@@ -98,7 +98,7 @@ def _shortened(value: object, most: int = 60) -> str:
 
 
 @node.command()
-@click.argument("names", default="@all")
+@click.argument("names", default="@all", shell_complete=complete.names("node"))
 @click.option("--format", "form", type=click.Choice(["genders", "ansible"]), required=True, help="For which program.")
 @pass_session
 def inventory(session: Session, names: str, form: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 import muster
-from muster.cli import output
+from muster.cli import complete, output
 from muster.cli.session import Session, dry_run_option, form_option, pass_session, say
 from muster.model import urls
 from muster.model.errors import RequestError
@@ -32,7 +32,7 @@ def status(session: Session, form: str) -> None:
 
 
 @click.command()
-@click.argument("names", default="@all")
+@click.argument("names", default="@all", shell_complete=complete.names("node"))
 @click.option("--until-ready", is_flag=True, help="Return when all are ready.")
 @click.option("--timeout", type=float, default=None, help="Give up after so many seconds (exit status 1).")
 @pass_session

@@ -31,6 +31,7 @@ API_NODERANGE = f"{API}/noderange"
 API_GROUPS = f"{API}/groups"
 API_CHANGES = f"{API}/changes"
 API_AUDIT = f"{API}/audit"
+API_COMPLETE = f"{API}/complete"
 API_VERSION_INFO = f"{API}/version"
 
 

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 
 import muster
 from muster.controller import adopt as adoption
-from muster.controller import audit, images, node_views, objects, power
+from muster.controller import audit, complete, images, node_views, objects, power
 from muster.controller.context import Context
 from muster.model import urls
 from muster.model.errors import EXIT_BAD_REQUEST, MusterError, RequestError
@@ -148,6 +148,10 @@ def _object_routes(app: FastAPI, context: Context) -> None:
     @app.get(urls.API_CHANGES)
     def changes(after: Revision = 0, limit: Annotated[int, Query(ge=1, le=10_000)] = 1000) -> list[Json]:
         return [asdict(record) for record in context.store.changes(after, limit)]
+
+    @app.get(urls.API_COMPLETE)
+    def completions(what: str, kind: str = "", typed: Annotated[str, Query(max_length=4096)] = "") -> Response:
+        return JSONResponse(complete.words(context, what, kind, typed))
 
     @app.get(urls.API_AUDIT)
     def audited(
