@@ -60,5 +60,5 @@ def test_groff_renders_them_without_a_warning(tmp_path: Path) -> None:
     for path in sorted(tmp_path.iterdir()):
         shown = process.run(["groff", "-man", "-Tutf8", "-ww", "-z", path], check=False)
         assert (shown.status, shown.stderr) == (0, b""), path.name
-    said = process.run(["groff", "-man", "-Tascii", "-P-c", tmp_path / "muster-node.1"]).text
+    said = process.run(["groff", "-man", "-Tascii", "-P-cbou", tmp_path / "muster-node.1"]).text
     assert "muster node set" in said and "--dry-run" in said

@@ -6,7 +6,7 @@ The macros are those of man(7), as groff and mandoc both have them. The bytes de
 import inspect
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
@@ -25,6 +25,8 @@ _FILES = (
     ("/var/lib/muster", "Objects, blobs, images, secrets."),
     ("/run/muster/api.sock", "Where the commands ask; who may open it is administrator."),
 )
+
+_ENVIRONMENT = (("MUSTER_PREFIX", "As --prefix: the root of configuration, state and run-time."),)
 
 
 def pages() -> dict[str, str]:
@@ -53,10 +55,7 @@ def _top(context: click.Context, commands: list[tuple[str, click.Command]]) -> s
     for name, command in commands:
         lines += [".TP", rf"\fBmuster\-{_text(name)}\fR(1)", _text(_summary(command))]
     lines += [".SH EXIT STATUS", *_terms(_STATUSES), ".SH FILES", *_terms(_FILES)]
-    lines += [
-        ".SH ENVIRONMENT",
-        *_terms([("MUSTER_PREFIX", "As --prefix: the root of configuration, state, run-time.")]),
-    ]
+    lines += [".SH ENVIRONMENT", *_terms(_ENVIRONMENT)]
     lines += [".SH SEE ALSO", ", ".join(rf"\fBmuster\-{_text(name)}\fR(1)" for name, _ in commands)]
     return "\n".join(lines) + "\n"
 
@@ -99,11 +98,12 @@ def _paragraphs(command: click.Command) -> list[str]:
 
 
 def _options(context: click.Context, heading: str = ".SH OPTIONS") -> list[str]:
-    records = [record for p in context.command.get_params(context) if (record := p.get_help_record(context))]
+    named = [p for p in context.command.params if isinstance(p, click.Option)]
+    records = [record for p in named if (record := p.get_help_record(context))]
     return [heading, *_terms(records)] if records else []
 
 
-def _terms(pairs: "list[tuple[str, str]] | tuple[tuple[str, str], ...]") -> Iterator[str]:
+def _terms(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
     for term, text in pairs:
         yield from (".TP", rf"\fB{_text(term)}\fR", _text(text))
 

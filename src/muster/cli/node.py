@@ -67,10 +67,9 @@ def trace(session: Session, name: str, boot: str | None, form: str) -> None:
     if form != "table":
         click.echo(output.document(found, form), nl=False)
         return
-    click.echo(f"node {name}, boot {found['boot']}, kernel {found['kernel']}: {found['state']}\n")
-    click.echo(
-        output.listing(_timeline(found["reports"]), ("uptime", "took", "stage", "status", "message"), "table"), nl=False
-    )
+    from muster.cli.trace import text
+
+    click.echo(text(found), nl=False)
 
 
 @node.command()
@@ -108,14 +107,3 @@ def inventory(session: Session, names: str, form: str) -> None:
     query = {"names": names, "columns": ",".join(written.COLUMNS)}
     rows = session.rows(urls.API_OBJECTS.format(kind="node"), query)
     click.echo(written.FORMATS[form](rows), nl=False)
-
-
-def _timeline(reports: list[dict[str, float]]) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = []
-    before = 0.0
-    for report in reports:
-        rows.append(
-            {**report, "uptime": f"{report['uptime']:.2f}", "took": f"{max(0.0, report['uptime'] - before):.2f}"}
-        )
-        before = report["uptime"]
-    return rows

@@ -185,7 +185,8 @@ def trace(context: Context, name: str, boot: str | None = None) -> dict[str, obj
         "started": record.started,
         "kernel": record.facts.get("kernel"),
         "state": live.state(context.clock.now()) if live else "ended",
-        "percent": live.percent if live else None,
+        "stage": live.stage if live else None,
+        "percent": live.percent if live and live.status == "progress" else None,
         "reports": [vars(report) for report in context.boots.timeline(record.boot)],
         "boots": [{"boot": r.boot, "started": r.started} for r in history],
     }
