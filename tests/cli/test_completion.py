@@ -114,25 +114,24 @@ def test_the_scripts(muster: Muster) -> None:
     assert muster("completion", "csh").status == 2
 
 
-@pytest.mark.parametrize(
-    ("typed", "becomes"),
-    [
-        ("muster node expl", "muster node explain "),
-        ("muster node set n1 ima", "muster node set n1 image="),
-        ("muster node set n1 image=deb", "muster node set n1 image=debian"),
-        ("muster node set n1 image=debian:", "muster node set n1 image=debian:latest "),
-        ("muster node list @sta", "muster node list @state:"),
-        ("muster node list @state:re", "muster node list @state:ready "),
-        ("muster node list n1,lo", "muster node list n1,login1 "),
-    ],
-)
-def test_bash_completes(tmp_path: Path, serving: Context, typed: str, becomes: str) -> None:
+BECOMES = {
+    "muster node expl": "muster node explain ",
+    "muster node set n1 ima": "muster node set n1 image=",
+    "muster node set n1 image=deb": "muster node set n1 image=debian",
+    "muster node set n1 image=debian:": "muster node set n1 image=debian:latest ",
+    "muster node list @sta": "muster node list @state:",
+    "muster node list @state:re": "muster node list @state:ready ",
+    "muster node list n1,lo": "muster node list n1,login1 ",
+}
+
+
+def test_bash_completes(tmp_path: Path, serving: Context) -> None:
     """An interactive bash on a terminal, TAB pressed: what stands on its line then."""
     serving.store.change(lambda w: apply(w, [node("login1")]), who="test")
-    assert _after_tab(tmp_path, typed) == becomes
+    assert _after_tab(tmp_path, list(BECOMES)) == BECOMES
 
 
-def _after_tab(prefix: Path, typed: str) -> str:
+def _after_tab(prefix: Path, lines: list[str]) -> dict[str, str]:
     ours, theirs = pty.openpty()
     env = {"MUSTER_PREFIX": str(prefix), "PATH": f"{BIN}:{os.environ['PATH']}", "PS1": "> ", "TERM": "dumb"}
     env |= {"INPUTRC": "/dev/null", "COLUMNS": "200"}
@@ -142,16 +141,15 @@ def _after_tab(prefix: Path, typed: str) -> str:
     os.close(theirs)
     try:
         _heard(ours, "> ")
-        os.write(
-            ours, b"bind 'set enable-bracketed-paste off'; set +H; source <(muster completion bash); echo so''urced\n"
-        )
+        os.write(ours, b"bind 'set enable-bracketed-paste off'; source <(muster completion bash); echo so''urced\n")
         _heard(ours, "sourced\r\n> ")
-        os.write(ours, f"{typed}\t".encode())
-        _quiet(ours)
-        # control-A and a command before it make the line print itself
-        os.write(ours, b"\x01echo ''=\"\x05\"=\n")
-        said = _heard(ours, "=\r\n> ", after="\r\n=")
-        return said.rpartition("\r\n=")[2].partition("=\r\n> ")[0]
+        found = {}
+        for line in lines:
+            # behind the TAB control-A and a command before it, which make the line print itself
+            os.write(ours, f"{line}\t\x01echo ''=\"\x05\"=\n".encode())
+            said = _heard(ours, "=\r\n> ", after="\r\n=")
+            found[line] = said.rpartition("\r\n=")[2].partition("=\r\n> ")[0]
+        return found
     finally:
         shell.kill()
         shell.wait()
@@ -161,14 +159,7 @@ def _after_tab(prefix: Path, typed: str) -> str:
 def _heard(terminal: int, wanted: str, after: str = "", patience: float = 10.0) -> str:
     """What came until `wanted` came, behind `after`."""
     said, end = "", time.monotonic() + patience
-    while wanted not in said.partition(after)[2] if after else wanted not in said:
+    while wanted not in (said.partition(after)[2] if after else said):
         assert select.select([terminal], [], [], max(0.0, end - time.monotonic()))[0], f"only heard: {said!r}"
-        said += os.read(terminal, 65536).decode()
-    return said
-
-
-def _quiet(terminal: int, silence: float = 0.6) -> str:
-    said = ""
-    while select.select([terminal], [], [], silence)[0]:
         said += os.read(terminal, 65536).decode()
     return said

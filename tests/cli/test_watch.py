@@ -24,7 +24,7 @@ def boots(context: Context) -> None:
     now = context.clock.now()
     for pause, uptime, stage, status, message, percent in (
         (0.8, 3.0, "download", "progress", "", 42),
-        (0.8, 4.0, "download", "failed", "no answer", None),
+        (0.8, 4.0, "download", "failed", "no answer [Errno 2]", None),
         (0.8, 9.0, "ready", "done", "", None),
     ):
         time.sleep(pause)
@@ -42,7 +42,7 @@ def test_lines_elsewhere(muster: Muster, serving: Context) -> None:
     assert lines == [
         "n1  booting hello",
         "n1  booting download 42 %",
-        "n1  failed download: no answer",
+        "n1  failed download: no answer [Errno 2]",
         "n1  ready ready",
     ]
 
@@ -72,4 +72,4 @@ def test_a_picture_on_a_terminal(serving: Context, tmp_path: Path) -> None:
     os.close(ours)
     assert command.wait() == 0
     text = said.decode()
-    assert "\x1b[" in text and all(word in text for word in ("42 %", "failed", "no answer", "ready"))
+    assert "\x1b[" in text and all(word in text for word in ("42 %", "failed", "no answer [Errno 2]", "ready"))

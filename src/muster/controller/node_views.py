@@ -80,6 +80,7 @@ COLUMNS: Mapping[str, Callable[[_View], object]] = {
     "profiles": lambda v: list(v.node.profiles),
     "labels": lambda v: dict(v.cascade.labels(v.node)),
     "message": lambda v: v.boot.words(v.now) if v.boot else "no boot seen yet",
+    "reason": lambda v: v.boot.reason(v.now) if v.boot else "no boot seen yet",
     "heard": lambda v: round(v.now - v.boot.heard, 1) if v.boot else None,
     "boot": lambda v: v.boot.boot if v.boot else "",
 }
@@ -124,16 +125,16 @@ def pending_rows(context: Context) -> list[dict[str, object]]:
 
 
 def status(context: Context) -> dict[str, object]:
-    """Counts by state, then what needs attention, folded."""
-    rows = node_rows(context, columns=("name", "state", "message"))
+    """Counts by state, then what needs attention: the worst state first, in it what most nodes have, folded."""
+    rows = node_rows(context, columns=("name", "state", "reason"))
     counts = Counter(str(row["state"]) for row in rows)
     groups: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         if row["state"] != "ready":
-            groups.setdefault((str(row["state"]), str(row["message"])), []).append(str(row["name"]))
+            groups.setdefault((str(row["state"]), str(row["reason"])), []).append(str(row["name"]))
     attention = [
-        {"nodes": fold(names), "state": state, "message": message}
-        for (state, message), names in sorted(groups.items(), key=lambda g: STATES.index(g[0][0]))
+        {"nodes": fold(names), "count": len(names), "state": state, "message": message}
+        for (state, message), names in sorted(groups.items(), key=lambda g: (STATES.index(g[0][0]), -len(g[1])))
     ]
     return {
         "counts": {state: counts[state] for state in STATES if counts[state]},
