@@ -9,6 +9,9 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
+from muster.cli import watch
 from muster.controller import node_plan
 from muster.controller.context import Context
 from muster.host import process
@@ -17,23 +20,24 @@ from tests.cli.conftest import Muster
 from tests.cluster import hello
 
 
-def boots(context: Context) -> None:
-    """n1 downloads, fails once, becomes ready."""
+def boots(context: Context, pause: float) -> None:
+    """n1 downloads, fails once, becomes ready, each after a `pause` in seconds."""
     boot = context.boots.of_node("n1")
     assert boot is not None
     now = context.clock.now()
-    for pause, uptime, stage, status, message, percent in (
-        (0.8, 3.0, "download", "progress", "", 42),
-        (0.8, 4.0, "download", "failed", "no answer [Errno 2]", None),
-        (0.8, 9.0, "ready", "done", "", None),
+    for uptime, stage, status, message, percent in (
+        (3.0, "download", "progress", "", 42),
+        (4.0, "download", "failed", "no answer [Errno 2]", None),
+        (9.0, "ready", "done", "", None),
     ):
         time.sleep(pause)
         context.boots.report(boot, Report(now, uptime, stage, status, message), percent)
 
 
-def test_lines_elsewhere(muster: Muster, serving: Context) -> None:
+def test_lines_elsewhere(muster: Muster, serving: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "INTERVAL", 0.02)
     node_plan.hello(serving, hello("n1"), "http://10.77.0.1:9898")
-    thread = threading.Thread(target=boots, args=(serving,))
+    thread = threading.Thread(target=boots, args=(serving, 0.3))
     thread.start()
     said = muster("watch", "n1", "--until-ready", "--timeout", "20")
     thread.join()
@@ -60,7 +64,7 @@ def test_a_picture_on_a_terminal(serving: Context, tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "muster.cli.main", "watch", "n1", "--until-ready", "--timeout", "30"]
     command = process.start(argv, stdin=theirs, stdout=theirs, stderr=theirs, env=env)
     os.close(theirs)
-    thread = threading.Thread(target=boots, args=(serving,))
+    thread = threading.Thread(target=boots, args=(serving, 0.8))
     thread.start()
     said = b""
     while select.select([ours], [], [], 20)[0]:
