@@ -35,6 +35,7 @@ bench: setup
 	$(SUDO) $(PYTHON) -m bench
 
 docs: setup
+	$(PYTHON) -m muster.cli.manual build/man
 	$(PYTHON) -m pytest -q tests/test_docs.py
 
 install: setup

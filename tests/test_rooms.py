@@ -27,6 +27,8 @@ MAY = {
     "controller": LOWER | {"store", "boot", "layouts", "overlays", "images", "services", "power"},
     # Held requests are woken by the store itself.
     "server": {"model", "controller", "store.database"},
+    # The doctor looks at every part from outside and works when the app does not; nobody but its command imports it.
+    "doctor": LOWER | {"settings", "client", "store", "images", "services", "boot.ipxe_static"},
     "lab": {"host", "client", "model.errors", "model.urls"},
     # The language of node ranges is plain Python: the command line folds, expands and reads files itself.
     "cli": {"client", "host", "model.errors", "model.urls", "model.ranges"},
@@ -37,6 +39,7 @@ MAY = {
 
 LOCAL_VERBS = {
     "muster.cli.backup": {"store", "services", "settings"},
+    "muster.cli.doctor": {"doctor"},
     "muster.cli.image": {"images", "store.blobs"},
     "muster.cli.init": {"services", "settings"},
     "muster.cli.lab": {"lab"},

@@ -1,9 +1,9 @@
 """What a node ends up with, and where each value came from."""
 
-from muster.model.cascade import Effective, effective
+from muster.model.cascade import Cascade, Effective, effective
 from muster.model.objects import Node
 from muster.model.world import World
-from tests.cluster import node, world_of
+from tests.cluster import node, published, world_of
 
 
 def merged(world: World, name: str = "x1") -> Effective:
@@ -81,3 +81,18 @@ def test_parts_of_nested_settings_merge_too() -> None:
     assert given["serial_console.device"] == "node x1"
     assert given["serial_console.speed"] == "profile one"
     assert given["serial_console.login"] == "default"
+
+
+def test_values_of_many_nodes_are_those_of_each() -> None:
+    world = world_of(
+        profile("default", image="debian", labels={"site": "a", "rack": "none"}),
+        profile("gpu", image="debian:latest", labels={"gpu": "yes"}),
+        node("x1"),
+        node("x2", profiles=["gpu"]),
+        node("x3", profiles=["gpu"], image="debian", labels={"rack": "r3"}),
+        based_on=published(World()),
+    )
+    many = Cascade(world)
+    for each in world.all(Node):
+        settings = effective(world, each).settings
+        assert (many.image(each), many.labels(each)) == (settings.image, settings.labels)

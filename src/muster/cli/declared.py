@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from muster.cli import output
+from muster.cli import complete, output
 from muster.cli.session import Session, assignments, change_options, form_option, pass_session
 from muster.cli.settle import Caution, settle
 from muster.client import segment
@@ -34,12 +34,13 @@ def add_verbs(group: click.Group, kind: str) -> None:
 
 def _list(kind: str) -> click.Command:
     @click.command("list", help=f"List {kind}s.")
-    @click.argument("names", default="@all")
+    @click.argument("names", default="@all", shell_complete=complete.names(kind))
     @form_option
     @pass_session
     def command(session: Session, names: str, form: str) -> None:
         columns = COLUMNS[kind]
-        query = {"names": names} if form in ("json", "yaml") else {"names": names, "columns": ",".join(columns)}
+        wanted = {"name": columns[:1], "table": columns}.get(form)
+        query = {"names": names} | ({"columns": ",".join(wanted)} if wanted else {})
         rows = session.rows(urls.API_OBJECTS.format(kind=kind), query)
         click.echo(output.listing(rows, columns, form), nl=False)
 
@@ -48,7 +49,7 @@ def _list(kind: str) -> click.Command:
 
 def _show(kind: str) -> click.Command:
     @click.command("show", help=f"Show a {kind} as it was declared.")
-    @click.argument("name")
+    @click.argument("name", shell_complete=complete.name(kind))
     @click.option("--effective", is_flag=True, help="With what profiles and defaults add (nodes).")
     @form_option
     @pass_session
@@ -63,8 +64,8 @@ def _assign(kind: str, verb: str, *, make: bool) -> click.Command:
     text = f"Make {kind}s" if make else f"Change {kind}s; an empty value unsets"
 
     @click.command(verb, help=f"{text}: muster {kind} {verb} NAMES KEY=VALUE ...  (KEY=@FILE reads a file).\n\n{LISTS}")
-    @click.argument("names")
-    @click.argument("settings", nargs=-1)
+    @click.argument("names", shell_complete=complete.names(kind))
+    @click.argument("settings", nargs=-1, shell_complete=complete.settings(kind))
     @change_options
     @pass_session
     def command(session: Session, /, names: str, settings: tuple[str, ...], **options: Any) -> None:
@@ -76,7 +77,7 @@ def _assign(kind: str, verb: str, *, make: bool) -> click.Command:
 
 def _delete(kind: str) -> click.Command:
     @click.command("delete", help=f"Remove {kind}s.")
-    @click.argument("names")
+    @click.argument("names", shell_complete=complete.names(kind))
     @change_options
     @pass_session
     def command(session: Session, /, names: str, **options: Any) -> None:

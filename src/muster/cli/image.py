@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from muster.cli import output
+from muster.cli import complete, output
 from muster.cli.session import Session, form_option, pass_session
 from muster.client import segment
 from muster.model import urls
@@ -56,7 +56,7 @@ def build(session: Session, recipe: str, name: str | None, fresh: bool, cache: P
 
 
 @image.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete.name("image"))
 @click.option("--compression-level", "level", type=click.IntRange(1, 22), default=15, show_default=True, help="zstd's.")
 @click.option("--kernel", help="Release of the kernel to pack (default: the newest).")
 @click.option("--allow-secrets", is_flag=True, help="Publish private keys and password hashes that are in the tree.")
@@ -91,7 +91,7 @@ def listing(session: Session, form: str) -> None:
 
 
 @image.command()
-@click.argument("reference")
+@click.argument("reference", shell_complete=complete.REFERENCE)
 @form_option
 @pass_session
 def show(session: Session, reference: str, form: str) -> None:
@@ -100,8 +100,8 @@ def show(session: Session, reference: str, form: str) -> None:
 
 
 @image.command()
-@click.argument("target")
-@click.argument("reference")
+@click.argument("target", shell_complete=complete.REFERENCE)
+@click.argument("reference", shell_complete=complete.REFERENCE)
 @pass_session
 def tag(session: Session, target: str, reference: str) -> None:
     """Let TARGET (NAME:TAG) point at the version of REFERENCE; nodes take it at their next boot."""
@@ -113,7 +113,7 @@ def tag(session: Session, target: str, reference: str) -> None:
 
 
 @image.command()
-@click.argument("reference")
+@click.argument("reference", shell_complete=complete.REFERENCE)
 @pass_session
 def delete(session: Session, reference: str) -> None:
     """Forget a version; refused while a node would boot it."""
@@ -122,7 +122,7 @@ def delete(session: Session, reference: str) -> None:
 
 
 @image.command("export")
-@click.argument("reference")
+@click.argument("reference", shell_complete=complete.REFERENCE)
 @click.argument("folder", type=click.Path(path_type=Path))
 @pass_session
 def export_(session: Session, reference: str, folder: Path) -> None:

@@ -25,6 +25,9 @@ COMMANDS = {
     "restore": "muster.cli.backup:restore",
     "status": "muster.cli.overview:status",
     "watch": "muster.cli.overview:watch",
+    "audit": "muster.cli.audit:audit",
+    "doctor": "muster.cli.doctor:doctor",
+    "completion": "muster.cli.completion:completion",
     "version": "muster.cli.overview:version",
     "node": "muster.cli.node:node",
     "profile": "muster.cli.profile:profile",
@@ -33,6 +36,9 @@ COMMANDS = {
     "noderange": "muster.cli.noderange:noderange",
     "lab": "muster.cli.lab:lab",
 }
+
+COMPLETING = "_MUSTER_COMPLETE"
+"""The variable by which a shell asks for completions."""
 
 
 class _Lazy(click.Group):
@@ -62,6 +68,10 @@ def muster(context: click.Context, prefix: str | None) -> None:
 def main(arguments: list[str] | None = None) -> Any:
     """Run one command; every error becomes a message on standard error and an exit status (DESIGN section 12)."""
     sys.excepthook = _our_fault
+    if COMPLETING in os.environ:  # click answers the shell and exits
+        from muster.cli import shells
+
+        shells.register()
     try:
         status = muster.main(arguments, prog_name="muster", standalone_mode=False)
     except click.exceptions.Abort:

@@ -4,7 +4,7 @@ from typing import IO, Any
 
 import click
 
-from muster.cli import output
+from muster.cli import complete, output
 from muster.cli.declared import COLUMNS, add_verbs
 from muster.cli.import_nodes import read
 from muster.cli.session import Session, assignments, change_options, form_option, pass_session
@@ -32,9 +32,9 @@ def pending(session: Session, form: str) -> None:
 
 
 @node.command()
-@click.argument("machine")
-@click.argument("name")
-@click.argument("settings", nargs=-1)
+@click.argument("machine", shell_complete=complete.name("machine"))
+@click.argument("name", shell_complete=complete.name("node"))
+@click.argument("settings", nargs=-1, shell_complete=complete.settings("node"))
 @pass_session
 def adopt(session: Session, machine: str, name: str, settings: tuple[str, ...]) -> None:
     """Make a pending MACHINE (its id, or the start of it) the node NAME; it goes on booting by itself.
@@ -61,7 +61,7 @@ def import_inventory(session: Session, /, file: IO[bytes], interface: str, **opt
 
 
 @node.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete.name("node"))
 @form_option
 @pass_session
 def explain(session: Session, name: str, form: str) -> None:
@@ -77,7 +77,7 @@ def explain(session: Session, name: str, form: str) -> None:
 
 
 @node.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete.name("node"))
 @click.option("--boot", help="An earlier boot, by its id.")
 @form_option
 @pass_session
@@ -87,14 +87,13 @@ def trace(session: Session, name: str, boot: str | None, form: str) -> None:
     if form != "table":
         click.echo(output.document(found, form), nl=False)
         return
-    click.echo(f"node {name}, boot {found['boot']}, kernel {found['kernel']}: {found['state']}\n")
-    click.echo(
-        output.listing(_timeline(found["reports"]), ("uptime", "took", "stage", "status", "message"), "table"), nl=False
-    )
+    from muster.cli.trace import text
+
+    click.echo(text(found), nl=False)
 
 
 @node.command()
-@click.argument("names")
+@click.argument("names", shell_complete=complete.names("node"))
 @click.argument("action", type=click.Choice(["on", "off", "cycle", "reset", "status"]))
 @form_option
 @pass_session
@@ -118,7 +117,7 @@ def _shortened(value: object, most: int = 60) -> str:
 
 
 @node.command()
-@click.argument("names", default="@all")
+@click.argument("names", default="@all", shell_complete=complete.names("node"))
 @click.option("--format", "form", type=click.Choice(["genders", "ansible"]), required=True, help="For which program.")
 @pass_session
 def inventory(session: Session, names: str, form: str) -> None:
@@ -128,14 +127,3 @@ def inventory(session: Session, names: str, form: str) -> None:
     query = {"names": names, "columns": ",".join(written.COLUMNS)}
     rows = session.rows(urls.API_OBJECTS.format(kind="node"), query)
     click.echo(written.FORMATS[form](rows), nl=False)
-
-
-def _timeline(reports: list[dict[str, float]]) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = []
-    before = 0.0
-    for report in reports:
-        rows.append(
-            {**report, "uptime": f"{report['uptime']:.2f}", "took": f"{max(0.0, report['uptime'] - before):.2f}"}
-        )
-        before = report["uptime"]
-    return rows

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import click
 
-from muster.cli import output
+from muster.cli import complete, output
 from muster.cli.ranges import prepared, read
 from muster.cli.session import Session, form_option, pass_session
 from muster.model import urls
@@ -16,7 +16,7 @@ def noderange() -> None:
 
 
 @noderange.command()
-@click.argument("ranges", nargs=-1)
+@click.argument("ranges", nargs=-1, shell_complete=complete.names("node"))
 @form_option
 @pass_session
 def expand(session: Session, ranges: tuple[str, ...], form: str) -> None:
@@ -30,7 +30,7 @@ def expand(session: Session, ranges: tuple[str, ...], form: str) -> None:
 
 
 @noderange.command()
-@click.argument("ranges", nargs=-1)
+@click.argument("ranges", nargs=-1, shell_complete=complete.names("node"))
 @form_option
 @pass_session
 def fold(session: Session, ranges: tuple[str, ...], form: str) -> None:

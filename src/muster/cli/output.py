@@ -53,7 +53,9 @@ def warn(text: str) -> None:
 
 def words(value: object) -> str:
     """A cell: lists with commas, maps as key=value, nothing as a dash."""
-    if value is None or value == "" or value == [] or value == {}:
+    if isinstance(value, str):
+        return value or "-"
+    if value is None or value == [] or value == {}:
         return "-"
     if isinstance(value, Mapping):
         return ",".join(f"{key}={words(inner)}" for key, inner in value.items())

@@ -1,34 +1,54 @@
 """`muster status`, `watch`, `version`: the verbs without a noun."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import click
 
 import muster
-from muster.cli import output
+from muster.cli import complete, output
 from muster.cli.session import Session, form_option, pass_session
 from muster.model import urls
+
+CAUSES = 20
+"""How many causes, and how many waiting machines, are shown to a person at once."""
 
 
 @click.command()
 @form_option
 @pass_session
 def status(session: Session, form: str) -> None:
-    """Count nodes by state, then say what needs attention."""
+    """Count nodes by state, then say what needs attention.
+
+    With -o name: the nodes that need it, a folded range for each cause.
+    """
     found = session.one(urls.API_STATUS)
-    if form != "table":
+    if form == "name":
+        click.echo("".join(f"{entry['nodes']}\n" for entry in found["attention"]), nl=False)
+    elif form == "table":
+        click.echo("\n".join(_status_lines(found)))
+    else:
         click.echo(output.document(found, form), nl=False)
-        return
+
+
+def _status_lines(found: dict[str, Any]) -> Iterator[str]:
     counts = ", ".join(f"{count} {state}" for state, count in found["counts"].items())
-    click.echo(counts or "no nodes are declared: muster node add, or switch a machine on and adopt it")
+    yield counts or "no nodes are declared: muster node add, or switch a machine on and adopt it"
     if found["ready"]:
-        click.echo(f"{found['ready']} ready")
-    for entry in found["attention"]:
-        click.echo(f"{entry['nodes']} {entry['state']}" + (f": {entry['message']}" if entry["message"] else ""))
-    for entry in found["pending"]:
-        click.echo(f"machine {entry['machine']} waits to be adopted: {output.words(entry['product'])} {entry['mac']}")
+        yield f"{found['ready']} ready"
+    for entry in found["attention"][:CAUSES]:
+        yield f"{entry['nodes']} {entry['state']}" + (f": {entry['message']}" if entry["message"] else "")
+    if rest := found["attention"][CAUSES:]:
+        nodes = sum(entry["count"] for entry in rest)
+        yield f"and {nodes} nodes with {len(rest)} other causes: muster status -o yaml"
+    for entry in found["pending"][:CAUSES]:
+        yield f"machine {entry['machine']} waits to be adopted: {output.words(entry['product'])} {entry['mac']}"
+    if (more := len(found["pending"]) - CAUSES) > 0:
+        yield f"and {more} more machines: muster node pending"
 
 
 @click.command()
-@click.argument("names", default="@all")
+@click.argument("names", default="@all", shell_complete=complete.names("node"))
 @click.option("--until-ready", is_flag=True, help="Return when all are ready.")
 @click.option("--timeout", type=float, default=None, help="Give up after so many seconds (exit status 1).")
 @pass_session

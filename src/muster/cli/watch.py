@@ -7,12 +7,16 @@ import click
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from muster.cli.session import Session
 from muster.model import urls
 from muster.model.errors import SomeFailedError
 
 INTERVAL = 0.5
+FRAME = 7
+"""Lines of a terminal that the table's frame, its caption and the prompt take."""
+
 _COLUMNS = "name,state,stage,percent,seconds,version,message"
 _COLOURS = {"ready": "green", "failed": "red", "lost": "red", "waiting": "yellow", "booting": "cyan"}
 
@@ -60,7 +64,7 @@ class _Lines:
 
 
 class _Picture:
-    """A table that is drawn again in place."""
+    """A table that is drawn again in place: as many nodes as the terminal has room for, the ready ones last."""
 
     def __init__(self) -> None:
         self._live = Live(refresh_per_second=4)
@@ -74,18 +78,20 @@ class _Picture:
         self._live.stop()
 
     def show(self, rows: list[dict[str, Any]]) -> None:
-        table = Table("node", "state", "stage", "image", "percent", "seconds", "message")
-        for row in rows:
-            colour = _COLOURS.get(row["state"], "white")
+        room = max(1, self._live.console.height - FRAME)
+        shown = sorted(rows, key=lambda row: row["state"] == "ready")[:room]
+        more = f"and {len(rows) - len(shown)} more" if len(rows) > len(shown) else None
+        table = Table("node", "state", "stage", "image", "percent", "seconds", "message", caption=more)
+        for row in shown:
             percent = "" if row["percent"] is None else f"{row['percent']} %"
             seconds = row["seconds"] if row["seconds"] is not None else f"{time.monotonic() - self._start:.0f} …"
             table.add_row(
                 row["name"],
-                f"[{colour}]{row['state']}[/]",
+                Text(row["state"], _COLOURS.get(row["state"], "white")),
                 row["stage"],
                 row["version"],
                 percent,
                 str(seconds),
-                row["message"],
+                Text(row["message"]),  # as it is: a bracket in it is no markup
             )
         self._live.update(table)

@@ -69,10 +69,16 @@ class Boot:
     def words(self, now: float) -> str:
         """What to tell a person of this state."""
         if self.state(now) == "lost":
-            return f"no word for {int(now - self.heard)} s, last at stage {self.stage}" + (
-                f": {self.message}" if self.message else ""
-            )
+            return f"no word for {int(now - self.heard)} s, {self._last}"
         return self.message
+
+    def reason(self, now: float) -> str:
+        """As `words`, without times: the same for all machines that the same happened to."""
+        return f"no word, {self._last}" if self.state(now) == "lost" else self.message
+
+    @property
+    def _last(self) -> str:
+        return f"last at stage {self.stage}" + (f": {self.message}" if self.message else "")
 
 
 class Boots:

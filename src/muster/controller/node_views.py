@@ -1,7 +1,8 @@
 """What an administrator sees of nodes: listing, status, explanation, timeline."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from muster.boot import ipxe
 from muster.boot.decide import Decision, Run, decide
@@ -9,7 +10,7 @@ from muster.boot.facts import LoaderFacts, machine_facts
 from muster.controller.boots import Boot
 from muster.controller.context import Context
 from muster.model import noderange
-from muster.model.cascade import effective
+from muster.model.cascade import Cascade, effective
 from muster.model.documents import document
 from muster.model.errors import NotFoundError
 from muster.model.facts import MachineFacts
@@ -43,11 +44,60 @@ def group_rows(context: Context, node: str | None = None) -> list[dict[str, obje
     ]
 
 
-def node_rows(context: Context, names: str = "@all") -> list[dict[str, object]]:
-    """One row a node: what it is and how its boot stands. No nodes at all is an empty list."""
+@dataclass(frozen=True)
+class _View:
+    """What the columns of one node are made from; settings are merged only for those that need them."""
+
+    node: Node
+    boot: Boot | None
+    now: float
+    cascade: Cascade
+    versions: dict[str | None, str]
+
+    @property
+    def image(self) -> str | None:
+        return self.cascade.image(self.node)
+
+    @property
+    def version(self) -> str:
+        """What it would boot now."""
+        image = self.image
+        if image not in self.versions:
+            self.versions[image] = _wanted_version(self.cascade.world, image)
+        return self.versions[image]
+
+
+COLUMNS: Mapping[str, Callable[[_View], object]] = {
+    "name": lambda v: v.node.name,
+    "state": lambda v: v.boot.state(v.now) if v.boot else "never",
+    "stage": lambda v: v.boot.stage if v.boot else "",
+    "percent": lambda v: v.boot.percent if v.boot and v.boot.status == "progress" else None,
+    "seconds": lambda v: round(v.boot.ready_uptime, 1) if v.boot and v.boot.ready_uptime else None,
+    "image": lambda v: v.image or "",
+    "version": lambda v: v.version,
+    "address": lambda v: next((i.address.partition("/")[0] for i in v.node.interfaces if i.address), ""),
+    "mac": lambda v: next((i.mac for i in v.node.interfaces if i.mac), ""),
+    "profiles": lambda v: list(v.node.profiles),
+    "labels": lambda v: dict(v.cascade.labels(v.node)),
+    "message": lambda v: v.boot.words(v.now) if v.boot else "no boot seen yet",
+    "reason": lambda v: v.boot.reason(v.now) if v.boot else "no boot seen yet",
+    "heard": lambda v: round(v.now - v.boot.heard, 1) if v.boot else None,
+    "boot": lambda v: v.boot.boot if v.boot else "",
+}
+"""What a row of a node can hold, in the order of a whole row."""
+
+
+def node_rows(context: Context, names: str = "@all", columns: Sequence[str] | None = None) -> list[dict[str, object]]:
+    """One row a node: what it is and how its boot stands, in these `columns`. No nodes at all is an empty list.
+
+    A column that does not exist is None, as it is for the other kinds.
+    """
     world, now, boots = context.world, context.clock.now(), context.boots.by_node()
     chosen = list(world.all(Node)) if names == "@all" else select(world, names, states(context), may_be_empty=True)
-    return [_row(world, node, boots.get(node.name), now) for node in chosen]
+    cascade, versions = Cascade(world), dict[str | None, str]()
+    wanted = [(column, COLUMNS.get(column, _absent)) for column in (COLUMNS if columns is None else columns)]
+    views = (_View(node, boots.get(node.name), now, cascade, versions) for node in chosen)
+    return [{column: value(view) for column, value in wanted} for view in views]
 
 
 def pending_rows(context: Context) -> list[dict[str, object]]:
@@ -75,16 +125,16 @@ def pending_rows(context: Context) -> list[dict[str, object]]:
 
 
 def status(context: Context) -> dict[str, object]:
-    """Counts by state, then what needs attention, folded."""
-    rows = node_rows(context)
+    """Counts by state, then what needs attention: the worst state first, in it what most nodes have, folded."""
+    rows = node_rows(context, columns=("name", "state", "reason"))
     counts = Counter(str(row["state"]) for row in rows)
     groups: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         if row["state"] != "ready":
-            groups.setdefault((str(row["state"]), str(row["message"])), []).append(str(row["name"]))
+            groups.setdefault((str(row["state"]), str(row["reason"])), []).append(str(row["name"]))
     attention = [
-        {"nodes": fold(names), "state": state, "message": message}
-        for (state, message), names in sorted(groups.items(), key=lambda g: STATES.index(g[0][0]))
+        {"nodes": fold(names), "count": len(names), "state": state, "message": message}
+        for (state, message), names in sorted(groups.items(), key=lambda g: (STATES.index(g[0][0]), -len(g[1])))
     ]
     return {
         "counts": {state: counts[state] for state in STATES if counts[state]},
@@ -136,32 +186,15 @@ def trace(context: Context, name: str, boot: str | None = None) -> dict[str, obj
         "started": record.started,
         "kernel": record.facts.get("kernel"),
         "state": live.state(context.clock.now()) if live else "ended",
-        "percent": live.percent if live else None,
+        "stage": live.stage if live else None,
+        "percent": live.percent if live and live.status == "progress" else None,
         "reports": [vars(report) for report in context.boots.timeline(record.boot)],
         "boots": [{"boot": r.boot, "started": r.started} for r in history],
     }
 
 
-def _row(world: World, node: Node, boot: Boot | None, now: float) -> dict[str, object]:
-    merged = effective(world, node)
-    wanted = _wanted_version(world, merged.settings.image)
-    labels: Mapping[str, str] = merged.settings.labels or {}
-    return {
-        "name": node.name,
-        "state": boot.state(now) if boot else "never",
-        "stage": boot.stage if boot else "",
-        "percent": boot.percent if boot and boot.status == "progress" else None,
-        "seconds": round(boot.ready_uptime, 1) if boot and boot.ready_uptime else None,
-        "image": merged.settings.image or "",
-        "version": wanted,
-        "address": next((i.address.partition("/")[0] for i in node.interfaces if i.address), ""),
-        "mac": next((i.mac for i in node.interfaces if i.mac), ""),
-        "profiles": list(node.profiles),
-        "labels": dict(labels),
-        "message": boot.words(now) if boot else "no boot seen yet",
-        "heard": round(now - boot.heard, 1) if boot else None,
-        "boot": boot.boot if boot else "",
-    }
+def _absent(_view: _View) -> None:
+    return None
 
 
 def _wanted_version(world: World, image: str | None) -> str:

@@ -64,6 +64,28 @@ def labels(world: World) -> dict[str, Mapping[str, str]]:
     return merged
 
 
+class Cascade:
+    """Single effective values of many nodes of one world, without sources; what equal profiles give is merged once."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._inherited: dict[tuple[str, ...], Settings] = {}
+
+    def image(self, node: Node) -> str | None:
+        """As `effective(world, node).settings.image`, with the same errors."""
+        return node.image if node.image is not None else self._inherits(node).image
+
+    def labels(self, node: Node) -> Mapping[str, str]:
+        """As `effective(world, node).settings.labels`, with the same errors."""
+        return {**(self._inherits(node).labels or {}), **(node.labels or {})}
+
+    def _inherits(self, node: Node) -> Settings:
+        if (found := self._inherited.get(node.profiles)) is None:
+            bare = Node(name=node.name, profiles=node.profiles)
+            found = self._inherited[node.profiles] = effective(self.world, bare).settings
+        return found
+
+
 def _layers(world: World, node: Node) -> Iterator[tuple[str, Settings]]:
     yield "default", DEFAULTS
     if (default := world.find(Profile, DEFAULT_PROFILE)) is not None:

@@ -32,6 +32,8 @@ API_POWER = f"{API}/power"
 API_NODERANGE = f"{API}/noderange"
 API_GROUPS = f"{API}/groups"
 API_CHANGES = f"{API}/changes"
+API_AUDIT = f"{API}/audit"
+API_COMPLETE = f"{API}/complete"
 API_VERSION_INFO = f"{API}/version"
 
 

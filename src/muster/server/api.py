@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated, TypeVar
 
-from fastapi import Depends, FastAPI, Query, Request
+from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 
 import muster
 from muster.controller import adopt as adoption
-from muster.controller import images, node_views, objects, power
+from muster.controller import audit, complete, images, node_views, objects, power
 from muster.controller.context import Context
 from muster.model import urls
 from muster.model.difference import differences, plain
@@ -128,12 +128,13 @@ def _object_routes(app: FastAPI, context: Context) -> None:
         return {"version": muster.__version__, "revision": context.world.revision}
 
     @app.get(urls.API_OBJECTS)
-    def listing(kind: str, columns: str | None = None, names: str = "@all") -> list[Json]:
+    def listing(kind: str, columns: str | None = None, names: str = "@all") -> Response:
         if kind == "node":
-            return _columns(node_views.node_rows(context, names), columns)
+            wanted = None if columns is None else columns.split(",")
+            return JSONResponse(node_views.node_rows(context, names, wanted))
         if kind == "machine":
-            return _columns(node_views.pending_rows(context), columns)
-        return _columns(objects.listing(context.world, kind, names), columns)
+            return JSONResponse(_columns(node_views.pending_rows(context), columns))
+        return JSONResponse(_columns(objects.listing(context.world, kind, names), columns))
 
     @app.get(urls.API_OBJECT)
     def show(kind: str, name: str, effective: bool = False) -> Json:
@@ -175,11 +176,26 @@ def _object_routes(app: FastAPI, context: Context) -> None:
         states = node_views.states(context)
         return _change(context, lambda w: objects.delete(w, body.kind, body.names, states), who, body)
 
+    @app.get(urls.API_COMPLETE)
+    def completions(what: str, kind: str = "", typed: Annotated[str, Query(max_length=4096)] = "") -> Response:
+        return JSONResponse(complete.words(context, what, kind, typed))
+
+    @app.get(urls.API_AUDIT)
+    def audited(
+        kind: str | None = None,
+        names: str | None = None,
+        who: str | None = None,
+        since: Annotated[float | None, Query(ge=0, le=2**53)] = None,
+        limit: Annotated[int, Query(ge=1, le=100_000)] = 100,
+        folded: bool = False,
+    ) -> Response:
+        return JSONResponse(audit.entries(context, audit.wanted(kind, names, who, since, limit), folded=folded))
+
 
 def _node_routes(app: FastAPI, context: Context, server: str) -> None:
     @app.get(urls.API_STATUS)
-    def status() -> Json:
-        return node_views.status(context)
+    def status() -> Response:
+        return JSONResponse(node_views.status(context))
 
     @app.get(urls.API_EXPLAIN)
     def explain(node: str) -> Json:

@@ -82,6 +82,11 @@ class Store:
             raise
 
     @property
+    def path(self) -> Path:
+        """The database file, for those who read it over connections of their own."""
+        return self._path
+
+    @property
     def world(self) -> World:
         """The objects as of the last commit."""
         return self._world

@@ -24,6 +24,11 @@ MIGRATIONS = (
     DROP INDEX changes_by_object;
     CREATE INDEX changes_by_object ON changes (kind, name, revision);
     """,
+    """
+    CREATE INDEX changes_by_kind ON changes (kind);
+    CREATE INDEX changes_by_who ON changes (who);
+    CREATE INDEX changes_by_time ON changes (at);
+    """,
 )
 
 
