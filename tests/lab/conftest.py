@@ -1,6 +1,6 @@
 """Labs for tests: short paths (a socket's path is bounded), a stand-in controller, gone at the end whatever happens."""
 
-import sys
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +11,7 @@ from muster.lab import lifecycle, plan
 from muster.lab.plan import Controller, Lab
 
 STAND_IN = Path(__file__).parent / "stand_in.py"
+PYTHON = "/usr/bin/python3"
 MakeLab = Callable[..., Lab]
 
 
@@ -19,11 +20,13 @@ def make_lab() -> Iterator[MakeLab]:
     """Describes a lab of small machines in a folder of its own; it is ended at the end of the test."""
     with tempfile.TemporaryDirectory(prefix="lab-", dir="/tmp") as base:
         made: list[Lab] = []
+        # A copy, run by the system's Python: of a clone below a closed folder a lab sees only what Muster needs.
+        stand_in = Path(shutil.copy(STAND_IN, base))
 
         def make(name: str = "one", *, nodes: int = 1, firmware: str = "bios", serve: tuple[str, ...] = ()) -> Lab:
             folder = Path(base) / name
             socket = str(folder / "controller/api.sock")
-            controller = Controller((), serve or (sys.executable, str(STAND_IN), socket), socket)
+            controller = Controller((), serve or (PYTHON, str(stand_in), socket), socket)
             machines = plan.plan_machines(
                 nodes=nodes, unknown=0, firmware=[firmware], nic=["virtio-net-pci"], memory=[64], cpus=1
             )

@@ -1,5 +1,6 @@
 """`muster serve` with a stand-in for the app: `python serve_program.py PREFIX`. The rest is real."""
 
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +13,9 @@ from muster.services import child, running, supervise
 
 def children(paths, configured, key):
     app, *rest = child.children(paths, configured, key)
-    stand_in = str(Path(__file__).with_name("stand_in_app.py"))
-    return (replace(app, argv=(sys.executable, stand_in, str(configured.app_port))), *rest)
+    # A copy, run by the system's Python: the services' user need not be able to read this clone.
+    stand_in = shutil.copy(Path(__file__).with_name("stand_in_app.py"), paths.prefix)
+    return (replace(app, argv=("/usr/bin/python3", str(stand_in), str(configured.app_port))), *rest)
 
 
 if __name__ == "__main__":
