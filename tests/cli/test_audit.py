@@ -16,6 +16,7 @@ from muster.host import process
 from muster.host.paths import Paths
 from muster.model.errors import RequestError
 from tests.cli.conftest import Muster
+from tests.closed import needs_open_clone
 from tests.cluster import FakeClock, hello
 from tests.golden import compare
 
@@ -73,6 +74,7 @@ def test_moments() -> None:
         moment("2026-13-01", 0)
 
 
+@needs_open_clone
 @pytest.mark.root
 def test_two_users_on_the_socket_are_two_names_in_the_log(muster: Muster, serving: Context, tmp_path: Path) -> None:
     assert serving.world.revision

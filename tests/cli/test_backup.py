@@ -13,6 +13,7 @@ from muster.model.objects import Node
 from muster.services.supervise import LOCK
 from muster.store.database import Store
 from tests.cli.conftest import Muster, Said
+from tests.closed import needs_open_clone
 from tests.cluster import FakeClock
 
 pytestmark = pytest.mark.root
@@ -32,6 +33,7 @@ def state(tmp_path: Path, serving: Context) -> Paths:
     return paths
 
 
+@needs_open_clone
 @pytest.mark.usefixtures("state")
 def test_saved_while_it_runs_and_restored_where_it_does_not(tmp_path: Path, muster: Muster) -> None:
     said = muster("backup", "--secrets", str(tmp_path / "saved"))

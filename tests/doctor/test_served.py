@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from muster.host import process
+from tests.closed import needs_open_clone
 
 SCRIPT = """
 set -e
@@ -34,6 +35,7 @@ muster doctor --offline -o json >"$PREFIX/stopped" || true
 """
 
 
+@needs_open_clone
 @pytest.mark.root
 def test_a_controller_that_runs_is_well(tmp_path: Path) -> None:
     for folder in (tmp_path, *tmp_path.parents[:-1]):

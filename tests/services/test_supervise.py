@@ -257,11 +257,11 @@ def test_a_child_that_cannot_run_is_tried_more_and_more_slowly(site):
     (site.paths.dnsmasq / "dnsmasq.conf").write_text("nonsense\n")
     starts = site.child("dnsmasq")["starts"]
     site.ask("/node/1/command/restart/dnsmasq")
-    until(lambda: site.child("dnsmasq")["starts"] >= starts + 3)
+    until(lambda: site.child("dnsmasq")["starts"] >= starts + 3, seconds=30)
     assert site.child("dnsmasq")["last_exit"] != 0
     assert site.states()[:2] == ["ready", "ready"]
     site.declare_network()
-    until(lambda: site.states() == ["ready"] * 3)
+    until(lambda: site.states() == ["ready"] * 3, seconds=30)
 
 
 def test_a_state_file_that_cannot_be_written_ends_nothing(site, serve, log):

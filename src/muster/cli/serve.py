@@ -20,7 +20,10 @@ def serve(session: Session | None, prefix: str | None) -> None:
     """
     from muster import settings
     from muster.host.paths import Paths
+    from muster.services.prepare import refuse_unreadable_program
     from muster.services.supervise import serve as supervise
 
     paths = session.paths if session and not prefix else Paths.of(prefix)
-    supervise(paths, settings.read(paths.config))
+    configured = settings.read(paths.config)
+    refuse_unreadable_program(configured.user)
+    supervise(paths, configured)

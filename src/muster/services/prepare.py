@@ -10,9 +10,11 @@ import os
 import pwd
 import secrets
 import stat
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import muster
 from muster.host import files
 from muster.host.paths import Paths
 from muster.model.errors import MusterError, RequestError
@@ -103,7 +105,13 @@ def _opened(path: Path) -> int:
         raise MusterError(f"a folder of our own is wanted here: {error.strerror}", where=str(path)) from error
 
 
-def _reachable(path: Path, owner: Account) -> None:
+def refuse_unreadable_program(user: str) -> None:
+    """RequestError when the services' user cannot come to this program: a clone or environment below a closed home."""
+    for place in (Path(sys.prefix), Path(muster.__file__).parent):
+        _reachable(place, account(user), hint="make install puts Muster where everybody can read it")
+
+
+def _reachable(path: Path, owner: Account, hint: str = "choose another --prefix, or chmod o+x") -> None:
     for folder in path.parents:
         found = folder.stat()
         mine = found.st_uid == owner.uid and found.st_mode & stat.S_IXUSR
@@ -112,5 +120,5 @@ def _reachable(path: Path, owner: Account) -> None:
             raise RequestError(
                 f"user id {owner.uid} cannot pass through this folder to {path}",
                 where=str(folder),
-                hint="choose another --prefix, or chmod o+x",
+                hint=hint,
             )
