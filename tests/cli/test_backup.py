@@ -50,7 +50,7 @@ def test_saved_while_it_runs_and_restored_where_it_does_not(tmp_path: Path, must
     new.run.mkdir(parents=True)
     with locked(new.run / LOCK):
         said = restore()
-        assert said.status == 2 and "a running controller with process id" in said.err
+        assert said.status == 2 and "a running controller (process id" in said.err
     said = restore()
     assert said.status == 0, said.err
     assert "muster image import" in said.err and "new key" not in said.err
