@@ -16,10 +16,10 @@ check: setup
 	.venv/bin/ruff format --check src tests bench
 	.venv/bin/mypy
 	scripts/shellcheck
-	$(PYTHON) -m pytest -q -m "not root and not boot and not soak" -p no:cacheprovider
+	$(PYTHON) -m pytest -q -n 3 -m "not tools and not root and not boot and not soak" -p no:cacheprovider
 
 test: check
-	$(SUDO) $(PYTHON) -m pytest -m "(root or boot) and not soak" -p no:cacheprovider
+	$(SUDO) $(PYTHON) -m pytest -m "(tools or root or boot) and not soak" -p no:cacheprovider
 
 soak: setup
 	$(SUDO) $(PYTHON) -m pytest -m soak -p no:cacheprovider

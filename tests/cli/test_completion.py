@@ -44,6 +44,7 @@ def test_verbs_and_options(completed: Completed) -> None:
     assert completed("muster completion z") == ["zsh"]
 
 
+@pytest.mark.tools
 def test_names_of_what_there_is(completed: Completed, serving: Context) -> None:
     serving.store.change(lambda w: apply(w, [node("login1", labels={"rack": "r1"})]), who="test")
     assert completed("muster node show n") == ["n1", "n2"]
@@ -55,6 +56,7 @@ def test_names_of_what_there_is(completed: Completed, serving: Context) -> None:
     assert completed("muster audit ne") == ["network"] and completed("muster audit network ") == ["lab"]
 
 
+@pytest.mark.tools
 def test_settings_and_their_values(completed: Completed, serving: Context) -> None:
     assert serving.world.revision
     assert completed("muster node set n1 ima") == ["image="]
@@ -125,6 +127,7 @@ BECOMES = {
 }
 
 
+@pytest.mark.tools
 def test_bash_completes(tmp_path: Path, serving: Context) -> None:
     """An interactive bash on a terminal, TAB pressed: what stands on its line then."""
     serving.store.change(lambda w: apply(w, [node("login1")]), who="test")

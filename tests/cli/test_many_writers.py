@@ -3,6 +3,8 @@
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
+
 from muster.client import Client, ClientError
 from muster.controller.context import Context
 from muster.host.paths import Paths
@@ -30,6 +32,7 @@ def raise_count(client: Client, name: str) -> int:
             return refused
 
 
+@pytest.mark.tools
 def test_fifty_writers_lose_no_update(tmp_path: Any, serving: Context) -> None:
     client = Client(Paths(tmp_path).socket)
     names = [f"w{number}" for number in range(5)]

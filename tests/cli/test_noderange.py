@@ -89,6 +89,7 @@ def test_a_range_that_the_shell_replaced(muster: Muster, serving: Context, here:
     assert "file" not in muster("node", "list", "n2").err
 
 
+@pytest.mark.tools
 def test_watching_warns_once(muster: Muster, serving: Context, here: Path) -> None:  # noqa: ARG001
     _write(here / "n1", "n2")
     said = muster("watch", "n1", "--timeout", "1.2", "--until-ready")
@@ -105,6 +106,7 @@ def test_folding_answers_at_once() -> None:
     assert min(times) < 0.4  # measured 0.12 s; the rest is for a busy machine
 
 
+@pytest.mark.tools
 def test_clustershell_reads_our_groups(muster: Muster, serving: Context, tmp_path: Path) -> None:  # noqa: ARG001
     muster("node", "set", "n[1-2]", "labels.rack=r1")
     folder = tmp_path / "clustershell"

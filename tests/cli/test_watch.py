@@ -34,6 +34,7 @@ def boots(context: Context, pause: float) -> None:
         context.boots.report(boot, Report(now, uptime, stage, status, message), percent)
 
 
+@pytest.mark.tools
 def test_lines_elsewhere(muster: Muster, serving: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "INTERVAL", 0.02)
     node_plan.hello(serving, hello("n1"), "http://10.77.0.1:9898")
@@ -57,6 +58,7 @@ def test_not_in_time_names_who_is_late(muster: Muster, serving: Context) -> None
     assert said.status == 1 and "n2: never" in said.err
 
 
+@pytest.mark.tools
 def test_a_picture_on_a_terminal(serving: Context, tmp_path: Path) -> None:
     node_plan.hello(serving, hello("n1"), "http://10.77.0.1:9898")
     ours, theirs = pty.openpty()

@@ -256,6 +256,7 @@ def test_mirrors(patient: Patient, mirror: str, monkeypatch: pytest.MonkeyPatch)
     assert not bad(mirrors.reachable, patient)
 
 
+@pytest.mark.tools
 def test_the_command_works_without_a_controller(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for form in ("json", "yaml", "name", "table"):
         with pytest.raises(SystemExit) as ended:

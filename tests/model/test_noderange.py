@@ -125,6 +125,7 @@ def test_names_that_nobody_has() -> None:
     assert expand("n1-n3,-n2") == ["n1", "n3"]
 
 
+@pytest.mark.tools
 def test_hostile_texts_end_soon() -> None:
     started = time.monotonic()
     texts = ["(" * 100_000, "(" * 40 + "n1" + ")" * 40, "@all," * 300_000 + "@all", "n1+1" * 100_000, "-" * 1_000_000]

@@ -4,6 +4,7 @@ import hashlib
 import socket
 import time
 
+import pytest
 from tests.node.conftest import Shell
 from tests.node.webserver import Answer, Request, Server, blob, cut, silence, text
 
@@ -130,6 +131,7 @@ def test_a_closed_connection(shell: Shell, server: Server) -> None:
     ]
 
 
+@pytest.mark.tools
 def test_a_silent_server_is_given_up_and_the_rest_taken_elsewhere(shell: Shell, server: Server) -> None:
     def stall(request: Request) -> None:
         request.reply(200, DATA[:5000], length=len(DATA))
@@ -143,6 +145,7 @@ def test_a_silent_server_is_given_up_and_the_rest_taken_elsewhere(shell: Shell, 
     assert lines[-1] == "whole"
 
 
+@pytest.mark.tools
 def test_percentages_are_reported(shell: Shell, server: Server) -> None:
     def slow(request: Request) -> None:
         request.send_response(200)

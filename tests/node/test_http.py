@@ -77,6 +77,7 @@ def test_nobody_listens(shell: Shell) -> None:
         assert shell(CALL, f"http://{where}/x", "") == [f"failed: cannot connect to {where}: Connection refused"]
 
 
+@pytest.mark.tools
 def test_a_silent_server_is_given_up(shell: Shell) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         where = f"127.0.0.1:{silent.getsockname()[1]}"

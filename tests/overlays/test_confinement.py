@@ -66,6 +66,7 @@ def test_what_rendering_needs_still_works(results: dict[str, str], attempt: str)
     assert results[attempt] == "done"
 
 
+@pytest.mark.tools
 def test_the_kernel_ends_a_worker_that_nobody_ends() -> None:
     """Were the server killed while a template holds a worker in one endless operation, this bound would remain."""
     program = "from muster.overlays import worker; worker.CPU_OF_A_LIFE = 1; worker.confine()\nwhile True: pass"

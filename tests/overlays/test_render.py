@@ -91,6 +91,7 @@ def test_an_error_in_meta_names_its_line(overlays: Overlays, write: Write, conte
     assert "nothing" in error.message
 
 
+@pytest.mark.tools
 @pytest.mark.parametrize(
     "template",
     [
@@ -119,6 +120,7 @@ def test_endless_and_huge_templates_end(
     assert contents(overlays.render(["a"], context)) == {"etc/x": "fine\n"}
 
 
+@pytest.mark.tools
 def test_a_worker_that_cannot_be_interrupted_is_killed(
     tmp_path: Path, write: Write, context: dict[str, object]
 ) -> None:
@@ -304,6 +306,7 @@ class Counting(Renderer):
         return super().render(composition, context)
 
 
+@pytest.mark.tools
 def test_workers_end_with_a_server_that_was_killed(write: Write, tmp_path: Path) -> None:
     """One worker idle, one in an endless loop; the server dies by SIGKILL."""
     write("site/a/files/x.j2", "fine")

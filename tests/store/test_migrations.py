@@ -90,6 +90,7 @@ def test_a_step_that_fails_leaves_the_store_as_it_was(fresh: Path, monkeypatch: 
     assert shape(fresh) == before
 
 
+@pytest.mark.tools
 @pytest.mark.parametrize("moment", ["copying", "moving"])
 def test_killed_while_it_moves_it_is_the_old_store_and_moves_again(tmp_path: Path, moment: str) -> None:
     path = tmp_path / "store.db"
