@@ -1,5 +1,7 @@
 """`muster lab`: a virtual cluster on this machine."""
 
+import os
+import sys
 from pathlib import Path
 
 import click
@@ -115,7 +117,9 @@ def run(command: tuple[str, ...], name: str, place: Path | None) -> None:
     from muster.lab import lifecycle, plan
 
     found = plan.read(plan.folder_of(name, place))
-    process.replace(lifecycle.inside(found, list(command)), env={"MUSTER_PREFIX": str(found.prefix)})
+    path = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"  # `muster` is this one
+    environment = {"MUSTER_PREFIX": str(found.prefix), "PATH": path}
+    process.replace(lifecycle.inside(found, list(command)), env=environment)
 
 
 @lab.command()
