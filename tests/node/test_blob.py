@@ -169,6 +169,16 @@ def test_percentages_are_reported(shell: Shell, server: Server) -> None:
     assert percents == sorted(percents)
 
 
+def test_percentages_are_reported_also_behind_a_server_faster_than_the_hash(shell: Shell, server: Server) -> None:
+    """All bytes are there at the first look; a copy to the hasher without a bound would tell nothing but 100."""
+    server.answers["/a"] = [blob(DATA)]
+    server.answers["/report"] = [text("", 204)]
+    script = "BLOB_TICK=1 BLOB_REPORT=0 BLOB_PIECES=4 url_report=$1 http_token=; shift\n" + FETCH + "report_finish\n"
+    assert shell(script, f"{server.url}/report", str(len(DATA)), SUM, f"{server.url}/a")[-1] == "whole"
+    reported = [request.body for request in server.seen if "percent\t" in request.body]
+    assert len(reported) >= 3 and any("percent\t50" in body for body in reported)
+
+
 def test_the_death_of_the_hasher_does_not_stop_a_download(shell: Shell, server: Server) -> None:
     server.answers["/a"] = [cut(DATA, 1000), blob(DATA)]
     killing = "pause() { kill -KILL $blob_hash_pid; }\n"

@@ -5,6 +5,7 @@
 
 BLOB_TICK=0.5          # seconds between two looks at a download
 BLOB_SILENCE=30        # seconds without a byte after which a server is given up
+BLOB_PIECES=128        # of 64 KiB, hashed between two looks at the clock
 BLOB_REPORT=100        # centiseconds between two progress reports, at least
 
 # blob_fetch FILE SIZE URL...: one round over the servers. Succeeds when FILE has SIZE bytes.
@@ -38,7 +39,7 @@ blob_grown() {
     [ "$(stat -c %s "$blob_file")" -gt "$blob_have" ]
 }
 
-# blob_follow: hash the file from its start. The position of descriptor 7 is shared with each `cat`,
+# blob_follow: hash the file from its start. The position of descriptor 7 is shared with each `dd`,
 # so that the next one goes on where the last one ended, and /proc knows how far that is.
 blob_follow() {
     blob_unfollow
@@ -48,7 +49,7 @@ blob_follow() {
     { echo >&3 && exec sha256sum 3>&-; } <"$run/hash" >"$run/sum" 5<&- 6>&- 7<&- &
     blob_hash_pid=$!
     IFS= read -r -t 10 _ <&3
-    # from here on the pipe is only written to: should the hasher die, `cat` ends too and does not wait for ever
+    # from here on the pipe is only written to: should the hasher die, `dd` ends too and does not wait for ever
     exec 3>&- 6>"$run/hash"
     blob_position=0
 }
@@ -164,12 +165,23 @@ blob_verdict() {
     return 1
 }
 
-# blob_progress: hash what is new; tell and report how much that is.
+# blob_progress: hash what is new, piece by piece: behind a fast server the file grows as fast as it is
+# hashed, and one copy without a bound would tell nothing before the end.
 blob_progress() {
-    blob_before=$blob_position
-    cat <&7 >&6 2>/dev/null
-    read -r _ blob_position </proc/self/fdinfo/7
-    [ "$blob_position" = "$blob_before" ] || blob_alive=$centiseconds
+    while :; do
+        blob_before=$blob_position
+        dd bs=65536 count=$BLOB_PIECES <&7 >&6 2>/dev/null
+        read -r _ blob_position </proc/self/fdinfo/7
+        [ "$blob_position" != "$blob_before" ] || return 0
+        read_uptime
+        blob_alive=$centiseconds
+        blob_tell
+        [ $((blob_position - blob_before)) -ge $((BLOB_PIECES * 65536)) ] || return 0
+    done
+}
+
+# blob_tell: the percentage, on the console at each ten, in a report when the last one is old enough.
+blob_tell() {
     blob_percent=$((blob_position * 100 / blob_size))
     [ $((centiseconds - blob_reported)) -ge $BLOB_REPORT ] && [ "$blob_percent" != "$blob_shown" ] || return 0
     [ $((blob_percent / 10)) = $((blob_shown / 10)) ] || [ "$blob_size" -lt 1048576 ] || say "download: $blob_percent % of $((blob_size >> 20)) MiB"
