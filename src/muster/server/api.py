@@ -104,6 +104,8 @@ def api_app(context: Context, server: str, events: Events | None = None) -> Fast
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _no_route)
     _object_routes(app, context)
+    _change_routes(app, context)
+    _record_routes(app, context)
     _node_routes(app, context, server)
     _image_routes(app, context)
     _feed_routes(app, context, events)
@@ -146,6 +148,8 @@ def _object_routes(app: FastAPI, context: Context) -> None:
     def export(kinds: str = "") -> JSONResponse:
         return JSONResponse(objects.export(context.world, kinds.split(",") if kinds else ()))
 
+
+def _change_routes(app: FastAPI, context: Context) -> None:
     @app.post(urls.API_APPLY)
     def apply(body: ApplyBody, who: Who) -> JSONResponse:
         options = {"prune": body.prune, "missing_images": body.missing_images}
@@ -176,6 +180,8 @@ def _object_routes(app: FastAPI, context: Context) -> None:
         states = node_views.states(context)
         return _change(context, lambda w: objects.delete(w, body.kind, body.names, states), who, body)
 
+
+def _record_routes(app: FastAPI, context: Context) -> None:
     @app.get(urls.API_COMPLETE)
     def completions(what: str, kind: str = "", typed: Annotated[str, Query(max_length=4096)] = "") -> Response:
         return JSONResponse(complete.words(context, what, kind, typed))
