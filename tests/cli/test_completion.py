@@ -65,10 +65,12 @@ def test_settings_and_their_values(completed: Completed, serving: Context) -> No
     assert completed("muster node set n1 power.") == [
         "power.address=",
         "power.driver=",
-        "power.password=",
+        "power.password.secret=",
         "power.user=",
     ]
     assert completed("muster node set n1 serial_console.login=p") == ["serial_console.login=password"]
+    assert completed("muster node set n1 disk.m") == ["disk.make.disk=", "disk.make.swap_size="]
+    assert completed("muster node set n1 var.on=") == ["var.on=disk", "var.on=root", "var.on=tmpfs"]
     assert "interfaces.eth0.mac=" in completed("muster node set n1 interfaces.e")
     assert completed("muster network set lab mode=o") == ["mode=off", "mode=own"]
 

@@ -5,8 +5,10 @@ import pytest
 from muster.controller import images
 from muster.controller.context import Context
 from muster.controller.node_views import effective_document, node_rows
+from muster.controller.objects import apply
 from muster.model.errors import ConflictError, NotFoundError, RequestError
 from muster.model.images import resolve
+from muster.model.objects import Image
 from tests.cluster import version_document
 
 
@@ -79,3 +81,23 @@ def test_deleting_a_version_frees_what_no_other_holds(controller: Context) -> No
     images.delete_with_blobs(controller, "debian:next", "x")
     assert versions(controller) == [old]
     assert [controller.blobs.has(blob.sha256) for blob in (new.root, new.kernel, shared)] == [False, False, True]
+
+
+def test_an_editable_tree_is_no_version(controller: Context) -> None:
+    image = controller.world.get(Image, "debian")
+    live = {"kind": "image", "name": "debian", "tags": dict(image.tags), "live": True}
+    controller.store.change(lambda w: apply(w, [live]), who="x")
+    assert resolve(controller.world, "debian@live") == resolve(controller.world, "debian:latest")
+    for ask in (images.show, images.delete):
+        with pytest.raises(RequestError, match="is the editable tree, no version"):
+            ask(controller.world, "debian@live")
+    with pytest.raises(RequestError, match="is the editable tree, no version"):
+        images.tag(controller.world, "debian@live", "stable")
+
+
+def test_a_new_version_leaves_the_tree_to_the_nodes(controller: Context) -> None:
+    image = controller.world.get(Image, "debian")
+    live = {"kind": "image", "name": "debian", "tags": dict(image.tags), "live": True}
+    controller.store.change(lambda w: apply(w, [live]), who="x")
+    images.register(controller, version_document(kernel="6.2", blobs=controller.blobs), "latest", "x")
+    assert controller.world.get(Image, "debian").live

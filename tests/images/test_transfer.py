@@ -1,5 +1,6 @@
 """A version carried as a folder: everything arrives, every change on the way is refused."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -27,7 +28,11 @@ def version(blobs: Blobs) -> Version:
     blank = Version.model_validate(
         {**content, **parts, "verity": table, "features": {}, "name": f"x@{'0' * 12}", "digest": "0" * 64}
     )
-    digest = transfer.digest(blank.model_dump(mode="json"))
+    return named(blank)
+
+
+def named(blank: Version) -> Version:
+    digest = transfer.digest(blank.manifest())
     return blank.model_copy(update={"name": f"x@{digest[:12]}", "digest": digest})
 
 
@@ -45,6 +50,25 @@ def test_round_trip(blobs: Blobs, version: Version, tmp_path: Path, link: bool) 
     for blob in version.blobs:
         other.verify(blob)
     assert {path.name for path in (tmp_path / "f/blobs/sha256").iterdir()} == {blob.sha256 for blob in version.blobs}
+
+
+def test_modules_and_acls_of_some_modes_are_carried_too(blobs: Blobs, version: Version, tmp_path: Path) -> None:
+    more = {"extra": blobs.put_bytes(b"modules"), "acls": blobs.put_bytes(b"acls")}
+    whole = named(version.model_copy(update=more))
+    assert whole.digest != version.digest
+    transfer.export_version(blobs, whole, tmp_path / "f")
+    other = Blobs(tmp_path / "other")
+    assert transfer.import_version(tmp_path / "f", other) == whole
+    for blob in more.values():
+        other.verify(blob)
+
+
+def test_a_version_of_an_older_release_keeps_its_digest(folder: Path, version: Version) -> None:
+    document = json.loads((folder / "manifest.json").read_text())
+    assert "extra" not in document and "acls" not in document
+    content = {key: value for key, value in document.items() if key not in ("kind", "name", "digest")}
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+    assert hashlib.sha256(canonical).hexdigest() == version.digest
 
 
 def test_an_exported_folder_is_a_copy_that_cannot_change_the_store(

@@ -83,12 +83,34 @@ def test_parts_of_nested_settings_merge_too() -> None:
     assert given["serial_console.login"] == "default"
 
 
+def test_parts_of_parts_merge_too() -> None:
+    world = world_of(
+        profile("one", disk={"swap": "swap", "make": {"disk": "serial:A1", "swap_size": "8g"}}, tmp={"on": "tmpfs"}),
+        node("x1", profiles=["one"], disk={"path": "/data", "make": {"disk": "only"}}, tmp={"size": "1g"}),
+    )
+    found = merged(world)
+    disk, tmp, var = found.settings.disk, found.settings.tmp, found.settings.var
+    assert disk is not None and disk.make is not None and tmp is not None and var is not None
+    assert (disk.swap, disk.path, disk.make.disk, disk.make.swap_size) == ("swap", "/data", "only", "8g")
+    assert (tmp.on, tmp.size, var.on, var.size) == ("tmpfs", "1g", "root", None)
+    given = sources(found)
+    assert {key: given[key] for key in given if key.startswith(("disk", "tmp", "var"))} == {
+        "disk.swap": "profile one",
+        "disk.path": "node x1",
+        "disk.make.disk": "node x1",
+        "disk.make.swap_size": "profile one",
+        "tmp.on": "profile one",
+        "tmp.size": "node x1",
+        "var.on": "default",
+    }
+
+
 def test_values_of_many_nodes_are_those_of_each() -> None:
     world = world_of(
         profile("default", image="debian", labels={"site": "a", "rack": "none"}),
-        profile("gpu", image="debian:latest", labels={"gpu": "yes"}),
+        profile("gpu", image="debian:latest", labels={"gpu": "yes"}, root="nfs"),
         node("x1"),
-        node("x2", profiles=["gpu"]),
+        node("x2", profiles=["gpu"], root="tmpfs"),
         node("x3", profiles=["gpu"], image="debian", labels={"rack": "r3"}),
         based_on=published(World()),
     )
@@ -96,3 +118,4 @@ def test_values_of_many_nodes_are_those_of_each() -> None:
     for each in world.all(Node):
         settings = effective(world, each).settings
         assert (many.image(each), many.labels(each)) == (settings.image, settings.labels)
+        assert many.root(each) == settings.root

@@ -5,8 +5,11 @@ import hashlib
 import pytest
 
 from muster.controller.objects import apply, delete
+from muster.model.check import refuse_conflicts
+from muster.model.documents import parse
 from muster.model.errors import ConflictError
-from muster.model.world import World
+from muster.model.objects import Image
+from muster.model.world import Change, World
 from tests.cluster import MAC, NETWORK, PROFILE, node, published, world_of
 
 BASE = published(world_of(NETWORK))
@@ -94,3 +97,52 @@ def test_a_network_may_not_move_onto_its_nodes() -> None:
     world = world_of(PROFILE, node("n1"), node("n2"), based_on=BASE)
     message = refusal(world, {**NETWORK, "address": "10.77.0.11", "pool": "10.77.0.12-10.77.0.20"})
     assert "n1: 10.77.0.11 is the controller's own" in message and "n2: 10.77.0.12 lies in the pool" in message
+
+
+LIVE_IMAGE = {"kind": "image", "name": "debian", "tags": {}, "live": True}
+
+
+def live_world(*documents: dict[str, object]) -> World:
+    """One whose image `debian` may be booted as it stands."""
+    tags = next(BASE.all(Image)).tags
+    return world_of({**LIVE_IMAGE, "tags": tags}, *documents, based_on=BASE)
+
+
+def test_a_tree_is_named_only_once_nodes_may_boot_it() -> None:
+    live = node("x1", image="debian@live", root="nfs")
+    assert "x1: image: nodes may not boot the tree of image debian" in refusal(BASE, live)
+    assert len(apply(BASE, [live], missing_images=True)[1]) == 1
+    assert len(apply(live_world(), [live])[1]) == 1
+
+
+@pytest.mark.parametrize("root", [None, "ram", "tmpfs"])
+def test_a_tree_is_had_by_nfs_only(root: str | None) -> None:
+    message = refusal(live_world(), node("x1", image="debian@live", root=root))
+    assert f"x1: root: debian@live needs root nfs, not {root or 'ram'}" in message
+
+
+def test_a_profile_may_name_a_tree_when_its_nodes_have_nfs() -> None:
+    tree = {**PROFILE, "image": "debian@live"}
+    world = live_world(PROFILE, node("x1", profiles=["compute"], root="nfs"), node("x2", profiles=["compute"]))
+    assert "profile compute: root: node x2: debian@live needs root nfs, not ram" in refusal(world, tree)
+    assert len(apply(world, [tree, node("x2", profiles=["compute"], root="nfs")])[1]) == 2
+    assert len(apply(world, [{**tree, "root": "nfs"}])[1]) == 1
+
+
+def test_the_default_profile_takes_nfs_from_no_tree() -> None:
+    default: dict[str, object] = {"kind": "profile", "name": "default", "root": "nfs"}
+    world = live_world(default, node("x1", image="debian@live"), node("x2"))
+    assert "profile default: root: node x1: debian@live needs root nfs" in refusal(world, {**default, "root": "ram"})
+
+
+def test_what_was_wrong_before_stops_no_other_change() -> None:
+    broken = world_of(PROFILE, node("x1", image="debian"), based_on=live_world())
+    nodes = [parse(node("x1", image="debian@live", **more)) for more in ({}, {"timezone": "Europe/Berlin"})]
+    broken = broken.with_changes([Change("node", "x1", None, nodes[0])], 9)
+    assert refuse_conflicts(broken, [Change("node", "x1", nodes[0], nodes[1])]) is None
+
+
+def test_a_tree_that_a_node_boots_stays() -> None:
+    world = live_world(node("x1", image="debian@live", root="nfs"))
+    off = {**LIVE_IMAGE, "tags": next(world.all(Image)).tags, "live": False}
+    assert "debian@live would go, but is used by node x1" in refusal(world, off)

@@ -36,6 +36,12 @@ def test_no_object(text: dict[str, object]) -> None:
         ({"labels.rack": "r1", "labels.a.b": "c"}, "labels", {"rack": "r1", "a.b": "c"}),
         ({"serial_console.speed": "9600"}, "serial_console", {"speed": 9600}),
         (
+            {"var.on": "disk", "disk.scratch": "scratch", "disk.make.swap_size": "8g"},
+            "disk",
+            {"scratch": "scratch", "make": {"swap_size": "8g"}},
+        ),
+        ({"image": "debian@live"}, "image", "debian@live"),
+        (
             {"power.driver": "lab", "power.password.secret": "bmc"},
             "power",
             {"driver": "lab", "password": {"secret": "bmc"}},
@@ -72,6 +78,16 @@ def test_an_empty_value_unsets_and_leaves_nothing_behind() -> None:
         {"interfaces.eth0.mac": "00:00:00:00:00:00"},
         {"labels": "r1"},
         {"power.password.colour": "red"},
+        {"image": "debian@lively"},
+        {"tmp": "tmpfs"},
+        {"tmp.on": "disk", "tmp.size": "1g"},
+        {"disk.path": "scratch"},
+        {"disk.path": "/scratch/../etc"},
+        {"disk.path": "/usr"},
+        {"disk.path": "/run/scratch"},
+        {"disk.scratch": "two words"},
+        {"disk.make.disk": "/dev/sda"},
+        {"disk.make.swap_size": "10%"},
     ],
 )
 def test_refused_words(words: dict[str, str]) -> None:
@@ -143,3 +159,8 @@ def test_what_was_given_is_shown_shortly_and_without_control_characters() -> Non
     with pytest.raises(RequestError) as caught:
         parse({"kind": "node", "name": "x\x1b[2J", "image": "X" * 5000, "a\x1b[2J": "b"})
     assert str(caught.value).isprintable() and len(str(caught.value)) < 700
+
+
+def test_a_network_lends_no_tree_to_unknown_machines() -> None:
+    with pytest.raises(RequestError, match="discovery_image"):
+        parse({**NETWORK, "discovery_image": "debian@live"})

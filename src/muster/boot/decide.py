@@ -5,19 +5,25 @@ from dataclasses import dataclass, replace
 from muster.model.cascade import Effective, effective
 from muster.model.errors import NotFoundError
 from muster.model.facts import MachineFacts
-from muster.model.images import any_version, resolve
+from muster.model.images import LIVE, any_version, is_live, resolve
 from muster.model.objects import Network, Node, Version
 from muster.model.world import Match, World
 
 
 @dataclass(frozen=True)
 class Run:
-    """A known node boots this version."""
+    """A known node boots this version; with `live` its kernel and drivers, and the image's editable tree as root."""
 
     node: Node
     effective: Effective
     version: Version
     flag: str = ""
+    live: bool = False
+
+    @property
+    def image(self) -> str:
+        """What becomes its root: `NAME@VERSION` or `NAME@live`."""
+        return f"{self.version.image}{LIVE}" if self.live else self.version.name
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,11 @@ def _decide(world: World, facts: MachineFacts, match: Match, architecture: str) 
     if architecture and version.architecture != architecture:
         reason = f"node {node.name} is {architecture} but {version.name} is for {version.architecture}"
         return Wait(node, reason, effective=merged)
-    return Run(node, merged, version, match.flag)
+    live = is_live(merged.settings.image)
+    if live and merged.settings.root != "nfs":
+        reason = f"node {node.name} has root {merged.settings.root}: {merged.settings.image} can only be had by nfs"
+        return Wait(node, reason, effective=merged)
+    return Run(node, merged, version, match.flag, live)
 
 
 def _name(facts: MachineFacts) -> str:

@@ -22,7 +22,7 @@ def render(decision: Decision, facts: LoaderFacts, server: str, node_segment: Bl
     # An EFI kernel finds its initrds by these names; under BIOS they are ignored.
     words = f"initrd=modules initrd=node {command_line(decision, facts.mac, server)}"
     title = f"node {decision.node.name}" if decision.node else "unknown machine"
-    verb = f"boots {version.name}" if isinstance(decision, Run) else f"waits: {_plain(decision.reason)}"
+    verb = f"boots {decision.image}" if isinstance(decision, Run) else f"waits: {_plain(decision.reason)}"
     return "\n".join(
         [
             "#!ipxe",

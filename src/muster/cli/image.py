@@ -147,7 +147,7 @@ def import_(session: Session, folder: Path, tag: str) -> None:
     _refuse_without_root("importing")
     session.rows(urls.API_IMAGES, {"columns": "name"})
     version = transfer.import_version(folder.absolute(), Blobs(session.paths.blobs))
-    _register(session, version.model_dump(mode="json"), tag)
+    _register(session, version.manifest(), tag)
 
 
 def _register(session: Session, document: dict[str, object], tag: str) -> None:

@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from muster.controller import node_views
 from muster.controller.context import Context
 from muster.model import noderange
+from muster.model.images import LIVE
 from muster.model.objects import KINDS, Frozen, Image, Interface, Node
 from muster.model.world import World
 
@@ -91,7 +92,9 @@ def _inside(world: World, name: str, field: FieldInfo) -> Iterator[str]:
         yield from (f"{key}=" for key in sorted({key for node in world.all(Node) for key in node.labels or {}}))
     else:
         for model in _parts(field.annotation):
-            yield from (f"{part}=" for part in model.model_fields)
+            for part, inner in model.model_fields.items():
+                deeper = list(_inside(world, part, inner))
+                yield from (f"{part}.{each}" for each in deeper) if deeper else (f"{part}=",)
 
 
 def _parts(annotation: object) -> Iterator[type[Frozen]]:
@@ -103,7 +106,8 @@ def _parts(annotation: object) -> Iterator[type[Frozen]]:
 
 def _values(world: World, kind: str, key: str) -> Collection[str]:
     if key in ("image", "discovery_image"):
-        return list(_references(world))
+        trees = [f"{image.name}{LIVE}" for image in world.all(Image) if image.live and key == "image"]
+        return [*_references(world), *trees]
     if key == "profiles":
         return list(_names(world, "profile"))
     field, _, part = key.rpartition(".")

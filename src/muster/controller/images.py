@@ -7,7 +7,7 @@ from muster.model.cascade import effective
 from muster.model.check import refuse_conflicts
 from muster.model.documents import document, parse
 from muster.model.errors import ConflictError, RequestError
-from muster.model.images import DEFAULT_TAG, resolve
+from muster.model.images import DEFAULT_TAG, packed, resolve
 from muster.model.objects import Image, Node, Version
 from muster.model.world import Change, World
 from muster.store.blobs import Blobs
@@ -33,7 +33,7 @@ def register(context: Context, text: Mapping[str, object], tag: str, who: str) -
 
 def tag(world: World, reference: str, name: str) -> tuple[dict[str, object], list[Change]]:
     """Let the tag `name` of an image point at the version of `reference`."""
-    version = resolve(world, reference)
+    version = packed(world, reference)
     return {"version": version.name, "tag": name}, _tagged(world, version, name)
 
 
@@ -57,13 +57,13 @@ def rows(world: World) -> list[dict[str, object]]:
 
 def show(world: World, reference: str) -> dict[str, object]:
     """The whole manifest of a version, and who uses it."""
-    version = resolve(world, reference)
+    version = packed(world, reference)
     return {**document(version), "tags": _tags_of(world, version), "nodes": _users(world).get(version.name, [])}
 
 
 def delete(world: World, reference: str) -> tuple[dict[str, object], list[Change]]:
     """Forget a version and the tags that point at it. ConflictError while a node would boot it."""
-    version = resolve(world, reference)
+    version = packed(world, reference)
     if users := _users(world).get(version.name):
         raise ConflictError(
             f"{version.name} is what {', '.join(users[:10])} boots", hint="give them another image first"
@@ -79,7 +79,7 @@ def delete(world: World, reference: str) -> tuple[dict[str, object], list[Change
 
 def delete_with_blobs(context: Context, reference: str, who: str) -> dict[str, object]:
     """Delete a version, then those of its blobs that no other version holds. Errors as in `delete`."""
-    version = resolve(context.world, reference)
+    version = packed(context.world, reference)
     answer = context.store.change(lambda world: delete(world, version.name), who=who)
     kept = {blob.sha256 for other in context.world.all(Version) for blob in other.blobs}
     for blob in version.blobs:
@@ -91,7 +91,8 @@ def delete_with_blobs(context: Context, reference: str, who: str) -> dict[str, o
 def _tagged(world: World, version: Version, tag: str) -> list[Change]:
     before = world.find(Image, version.image)
     tags = {**(before.tags if before else {}), tag or DEFAULT_TAG: version.digest[:12]}
-    after = parse({"kind": "image", "name": version.image, "tags": tags}, f"tag {tag!r}")
+    known = document(before) if before else {"kind": "image", "name": version.image}
+    after = parse({**known, "tags": tags}, f"tag {tag!r}")
     return [] if before == after else [Change("image", version.image, before, after)]
 
 

@@ -207,7 +207,7 @@ def _wanted_version(world: World, image: str | None) -> str:
 def _decision_words(decision: Decision) -> str:
     if isinstance(decision, Run):
         flag = f" ({decision.flag})" if decision.flag else ""
-        return f"runs {decision.version.name} from {decision.effective.settings.root}{flag}"
+        return f"runs {decision.image} from {decision.effective.settings.root}{flag}"
     return f"waits: {decision.reason}"
 
 

@@ -53,7 +53,7 @@ class Packed:
 
     def document(self) -> dict[str, object]:
         """The manifest as plain data."""
-        return dict(self.version.model_dump(mode="json"))
+        return self.version.manifest()
 
 
 Segment = Callable[[Path, str, Path], initramfs.SegmentReport]
@@ -130,7 +130,7 @@ def _make(
 def _named(content: dict[str, object]) -> Version:
     """The version whose name and digest follow from its content."""
     blank = Version.model_validate({**content, "name": f"{content['image']}@{'0' * 12}", "digest": "0" * 64})
-    found = digest(blank.model_dump(mode="json"))
+    found = digest(blank.manifest())
     return blank.model_copy(update={"name": f"{blank.image}@{found[:12]}", "digest": found})
 
 

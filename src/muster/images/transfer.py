@@ -24,8 +24,8 @@ _NOT_CONTENT = {"kind", "name", "digest"}
 
 
 def digest(document: Mapping[str, object]) -> str:
-    """sha256 over the canonical JSON (sorted keys, no blanks) of a version's content fields."""
-    content = {key: value for key, value in document.items() if key not in _NOT_CONTENT}
+    """sha256 over the canonical JSON (sorted keys, no blanks) of a version's content fields, without what is None."""
+    content = {key: value for key, value in document.items() if key not in _NOT_CONTENT and value is not None}
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
@@ -49,7 +49,7 @@ def export_version(blobs: Blobs, version: Version, folder: Path, *, link: bool =
             blobs.verify(blob)
             _copy(blobs.path(blob.sha256), names / blob.sha256, link=link)
         fsync_folder(names)
-        text = json.dumps(version.model_dump(mode="json"), indent=2, sort_keys=True)
+        text = json.dumps(version.manifest(), indent=2, sort_keys=True)
         write_atomic(aside / MANIFEST, text.encode() + b"\n")
         aside.rename(folder)
         fsync_folder(folder.parent)
@@ -88,7 +88,7 @@ def _manifest(folder: Path) -> Version:
     if not isinstance(document, dict):
         raise RequestError("not a manifest", where=str(path))
     version = _parsed(document, str(path))
-    found = digest(version.model_dump(mode="json"))
+    found = digest(version.manifest())
     if version.digest != found:
         raise RequestError(f"says digest {version.digest}, its content has {found}", where=str(path))
     return version

@@ -1,18 +1,20 @@
 """The effective configuration of a node: defaults, its profiles in order, the node itself, with provenance.
 
-Scalars: the later wins. Maps: merged by key. Lists: appended without duplicates; `-entry` takes an earlier
-entry out. Interfaces and names belong to the node alone and take no part.
+Scalars: the later wins. Maps: merged by key, at any depth. Lists: appended without duplicates; `-entry` takes
+an earlier entry out. Interfaces and names belong to the node alone and take no part.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from muster.model.objects import Frozen, Node, Profile, SerialConsole, Settings
+from muster.model.objects import Frozen, Node, Placement, Profile, SerialConsole, Settings
 from muster.model.world import World
 
 DEFAULTS = Settings(
     root="ram",
     upper_size="50%",
+    tmp=Placement(on="root"),
+    var=Placement(on="root"),
     overlays=("base",),
     timezone="UTC",
     serial_console=SerialConsole(),
@@ -75,6 +77,10 @@ class Cascade:
         """As `effective(world, node).settings.image`, with the same errors."""
         return node.image if node.image is not None else self._inherits(node).image
 
+    def root(self, node: Node) -> str | None:
+        """As `effective(world, node).settings.root`, with the same errors."""
+        return node.root if node.root is not None else self._inherits(node).root
+
     def labels(self, node: Node) -> Mapping[str, str]:
         """As `effective(world, node).settings.labels`, with the same errors."""
         return {**(self._inherits(node).labels or {}), **(node.labels or {})}
@@ -103,11 +109,18 @@ def _merge(field: str, old: object, new: object, source: str, sources: dict[str,
         sources.update({f"{field}.{key}": source for key in new})
         return {**(old if isinstance(old, dict) else {}), **new}
     if isinstance(new, Frozen):
-        given = {key: getattr(new, key) for key in new.model_fields_set}
-        sources.update({f"{field}.{key}": source for key in type(new).model_fields if key in given or old is None})
-        return old.model_copy(update=given) if isinstance(old, type(new)) else new
+        return _merge_parts(field, old if isinstance(old, Frozen) else None, new, source, sources)
     sources[field] = source
     return new
+
+
+def _merge_parts(field: str, old: Frozen | None, new: Frozen, source: str, sources: dict[str, str]) -> Frozen:
+    given = {
+        key: _merge(f"{field}.{key}", getattr(old, key, None), getattr(new, key), source, sources)
+        for key in type(new).model_fields
+        if key in new.model_fields_set or old is None
+    }
+    return old.model_copy(update=given) if old is not None else new
 
 
 def _merge_list(
@@ -123,16 +136,14 @@ def _merge_list(
     return tuple(result)
 
 
-def _flatten(settings: Settings) -> Iterator[tuple[str, str | int]]:
-    for field in Settings.model_fields:
-        value = getattr(settings, field)
+def _flatten(part: Frozen, prefix: str = "") -> Iterator[tuple[str, str | int]]:
+    for field in type(part).model_fields:
+        value, key = getattr(part, field), f"{prefix}{field}"
         if isinstance(value, tuple):
-            yield from ((f"{field}[{entry}]", entry) for entry in value)
+            yield from ((f"{key}[{entry}]", entry) for entry in value)
         elif isinstance(value, dict):
-            yield from ((f"{field}.{key}", text) for key, text in value.items())
+            yield from ((f"{key}.{name}", text) for name, text in value.items())
         elif isinstance(value, Frozen):
-            for key in type(value).model_fields:
-                if (inner := getattr(value, key)) is not None:
-                    yield f"{field}.{key}", inner if isinstance(inner, int) else str(inner)
+            yield from _flatten(value, f"{key}.")
         elif value is not None:
-            yield field, value
+            yield key, value

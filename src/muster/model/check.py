@@ -7,8 +7,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Network
 
+from muster.model.cascade import DEFAULT_PROFILE, Cascade
 from muster.model.errors import ConflictError, NotFoundError, Problem, lines
-from muster.model.images import DEFAULT_TAG, image_name, resolve
+from muster.model.images import DEFAULT_TAG, image_name, is_live, resolve
 from muster.model.objects import Image, Network, Node, Object, Profile
 from muster.model.world import Change, Key, World, keys_of, moves
 
@@ -30,7 +31,7 @@ def conflicts(
     are objects that the request names but that could not be read: no one is told that they do not exist.
     """
     after = world.with_changes(changes, world.revision)
-    found = [*_profiles(after, changes, hidden), *_still_used(after, changes)]
+    found = [*_profiles(after, changes, hidden), *_still_used(after, changes), *_live_roots(world, after, changes)]
     if not missing_images:
         found += [*_image_references(after, changes, hidden), *_tags(after, changes)]
     return [*found, *_duplicates(world, changes), *_networks(after, changes)]
@@ -84,6 +85,42 @@ def _dangling(after: World, reference: str) -> str:
     return ""
 
 
+def _live_roots(before: World, after: World, changes: Sequence[Change]) -> Iterator[Problem]:
+    """Nodes that come to boot an editable tree in another way than by nfs: told of the node, or of its profile."""
+    was, now = Cascade(before), Cascade(after)
+    told = set()
+    for change in changes:
+        if isinstance(change.after, Node):
+            told.add(change.name)
+            known = change.before if isinstance(change.before, Node) else None
+            if (words := _live_without_nfs(now, change.after)) and not (known and _live_without_nfs(was, known)):
+                yield Problem(words, _subject(change), ("root",))
+    for change in changes:
+        if change.kind == "profile" and _of_root(change.before) != _of_root(change.after):
+            for node in _listing(after, change.name):
+                words = "" if node.name in told else _live_without_nfs(now, node)
+                if words and not _live_without_nfs(was, node):
+                    yield Problem(f"node {node.name}: {words}", _subject(change), ("root",))
+
+
+def _listing(world: World, profile: str) -> Iterator[Node]:
+    """The nodes that this profile applies to."""
+    return (node for node in world.all(Node) if profile in (DEFAULT_PROFILE, *node.profiles))
+
+
+def _of_root(item: Object | None) -> tuple[str | None, str | None]:
+    return (item.image, item.root) if isinstance(item, Node | Profile) else (None, None)
+
+
+def _live_without_nfs(cascade: Cascade, node: Node) -> str:
+    """What is wrong with the node's root, or nothing."""
+    try:
+        image, root = cascade.image(node), cascade.root(node)
+    except NotFoundError:  # a profile that is missing is told of by itself
+        return ""
+    return f"{image} needs root nfs, not {root}" if is_live(image) and root != "nfs" else ""
+
+
 def _tags(after: World, changes: Iterable[Change]) -> Iterator[Problem]:
     for change in changes:
         if isinstance(change.after, Image):
@@ -96,9 +133,9 @@ def _tags(after: World, changes: Iterable[Change]) -> Iterator[Problem]:
 
 
 def _still_used(after: World, changes: Iterable[Change]) -> Iterator[Problem]:
-    gone = [change for change in changes if _loses(change)]
-    users = _users(after) if gone else {}
-    for change in gone:
+    losers = [change for change in changes if _loses(change)]
+    users = _users(after) if losers else {}
+    for change in losers:
         for what, field, key in _loses(change):
             if found := sorted(users.get(key, ())):
                 yield Problem(f"{what}used by {', '.join(found[:10])}", _subject(change), field)
@@ -106,16 +143,20 @@ def _still_used(after: World, changes: Iterable[Change]) -> Iterator[Problem]:
 
 def _loses(change: Change) -> list[tuple[str, tuple[str | int, ...], Key]]:
     """What a change takes away that others may refer to: words for it, its field, and what users would name."""
+    gone: list[tuple[str, tuple[str | int, ...], Key]]
     if change.kind in ("profile", "image") and change.after is None:
         return [("", (), (change.kind, change.name))]
     if isinstance(change.before, Image) and isinstance(change.after, Image):
         lost = sorted(change.before.tags.keys() - change.after.tags.keys())
-        return [(f"the tag {tag!r} would go, but is ", ("tags",), ("tag", f"{change.name}:{tag}")) for tag in lost]
+        gone = [(f"the tag {tag!r} would go, but is ", ("tags",), ("tag", f"{change.name}:{tag}")) for tag in lost]
+        if change.before.live and not change.after.live:
+            gone.append((f"{change.name}@live would go, but is ", ("live",), ("live", change.name)))
+        return gone
     return []
 
 
 def _users(after: World) -> Mapping[Key, list[str]]:
-    """Who names each profile, image and tag."""
+    """Who names each profile, image, tag and live tree."""
     users: dict[Key, list[str]] = defaultdict(list)
     for (kind, name), item in after.objects.items():
         if isinstance(item, Node):
@@ -125,6 +166,8 @@ def _users(after: World) -> Mapping[Key, list[str]]:
         if reference is not None:
             image, _, tag = reference.partition(":")
             users["image", image_name(reference)].append(f"{kind} {name}")
+            if is_live(reference):
+                users["live", image_name(reference)].append(f"{kind} {name}")
             if "@" not in reference:
                 users["tag", f"{image}:{tag or DEFAULT_TAG}"].append(f"{kind} {name}")
     return users

@@ -1,14 +1,25 @@
-"""Image references: `NAME[:TAG or @VERSION]`, the tag `latest` when none is given."""
+"""Image references: `NAME[:TAG or @VERSION]`, the tag `latest` when none is given; `NAME@live`, the editable tree."""
 
-from muster.model.errors import NotFoundError
+from muster.model.errors import NotFoundError, RequestError
 from muster.model.objects import Image, Version
 from muster.model.world import World
 
 DEFAULT_TAG = "latest"
+LIVE = "@live"
+
+
+def is_live(reference: str | None) -> bool:
+    """Whether a reference names an image's editable tree."""
+    return (reference or "").endswith(LIVE)
 
 
 def resolve(world: World, reference: str) -> Version:
-    """The version that a reference points at now. Raises NotFoundError saying which part is missing."""
+    """The version that a reference points at now; for `NAME@live` the one whose kernel and drivers boot the tree.
+
+    Raises NotFoundError saying which part is missing.
+    """
+    if is_live(reference):
+        return resolve(world, _live_image(world, image_name(reference)).name)
     name, at, digest = reference.partition("@")
     if not at:
         name, _, tag = reference.partition(":")
@@ -22,6 +33,20 @@ def resolve(world: World, reference: str) -> Version:
     if (version := world.find(Version, f"{name}@{digest[:12]}")) is None or not version.digest.startswith(digest):
         raise NotFoundError(f"there is no version {name}@{digest}", hint="muster image list")
     return version
+
+
+def _live_image(world: World, name: str) -> Image:
+    image = world.get(Image, name)
+    if not image.live:
+        raise NotFoundError(f"nodes may not boot the tree of image {name}", hint=f"muster image live {name} lets them")
+    return image
+
+
+def packed(world: World, reference: str) -> Version:
+    """As `resolve`, for those who mean the version itself. RequestError for an editable tree."""
+    if is_live(reference):
+        raise RequestError(f"{reference} is the editable tree, no version", hint=f"name one: {image_name(reference)}")
+    return resolve(world, reference)
 
 
 def image_name(reference: str | None) -> str:

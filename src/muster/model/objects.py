@@ -12,6 +12,8 @@ from muster.model import kernel_arguments
 from muster.model.values import (
     Address,
     AuthorizedKey,
+    DiskLabel,
+    DiskSelector,
     DomainName,
     HostName,
     HostOrAddress,
@@ -21,13 +23,16 @@ from muster.model.values import (
     KernelArgument,
     Label,
     Mac,
+    MountPath,
     Name,
     Pool,
     Sha256,
+    Size,
     Subnet,
     TimeZone,
     UpperSize,
     Uuid,
+    VersionReference,
 )
 
 
@@ -74,18 +79,64 @@ class Interface(Frozen):
     dhcp: bool | None = Field(None, description="Address by DHCP.")
 
 
+class Placement(Frozen):
+    """Where a folder of a node lies that programs write much into, and how large it may grow."""
+
+    on: Literal["root", "tmpfs", "disk"] | None = Field(
+        None,
+        description="root: in the root, counted by upper_size (default); tmpfs: one of its own, in RAM; "
+        "disk: the scratch partition, emptied at each boot.",
+    )
+    size: UpperSize | None = Field(None, description="Limit of the tmpfs: 25% of RAM (default), 512m, 2g.")
+
+    @model_validator(mode="after")
+    def _size_of_a_tmpfs(self) -> Self:
+        if self.size is not None and self.on in ("root", "disk"):
+            raise ValueError(f"a size belongs to a tmpfs, and this lies on {self.on}")
+        return self
+
+
+class DiskMake(Frozen):
+    """Leave to partition a blank disk: one whose first and last MiB are zeros. No other is ever written to."""
+
+    disk: DiskSelector | None = Field(
+        None, description="Which one: `only` (default), serial:TEXT or wwid:TEXT, with `_` for a blank."
+    )
+    swap_size: Size | None = Field(None, description="Of the swap partition: 8g; none is made without it.")
+
+
+class Disk(Frozen):
+    """The partitions of a local disk that a node uses, found by GPT name or else by the label of their content."""
+
+    scratch: DiskLabel | None = Field(None, description="Label of the scratch partition: `scratch` by default.")
+    path: MountPath | None = Field(None, description="Where scratch is mounted: /scratch by default.")
+    swap: DiskLabel | None = Field(None, description="Label of a swap partition; none is used without it.")
+    make: DiskMake | None = Field(
+        None, description="Make them on a blank disk: swap, if it has a size, and scratch (ext4) in the rest."
+    )
+
+
 class Settings(Frozen):
     """What a profile or a node may set; the cascade merges them field by field."""
 
     image: ImageReference | None = Field(
-        None, description="What the node boots: NAME, NAME:TAG or NAME@VERSION; `latest` without a tag."
+        None,
+        description="What the node boots: NAME, NAME:TAG or NAME@VERSION, `latest` without a tag; "
+        "NAME@live, the editable tree itself, with root nfs.",
     )
-    root: Literal["ram"] | None = Field(
-        None, description="How the node holds the image: `ram`, compressed in RAM (default)."
+    root: Literal["ram", "tmpfs", "nfs"] | None = Field(
+        None,
+        description="How the node holds the image: `ram`, compressed in RAM (default); `tmpfs`, unpacked in RAM; "
+        "`nfs`, on the controller, from where it reads what it needs.",
     )
     upper_size: UpperSize | None = Field(
-        None, description="Limit of what the node may write, in RAM: 50% (default), 512m, 2g."
+        None,
+        description="Limit of what the node may write, in RAM: 50% (default), 512m, 2g; "
+        "with root tmpfs beyond the image.",
     )
+    tmp: Placement | None = Field(None, description="Where /tmp lies.")
+    var: Placement | None = Field(None, description="Where what is written into /var lies.")
+    disk: Disk | None = Field(None, description="Partitions of a local disk to use; none without it.")
     overlays: tuple[Annotated[str, Field(pattern=r"^-?[a-z0-9][a-z0-9._-]{0,62}$")], ...] | None = Field(
         None, description="Laid over the image in this order; `-NAME` takes an earlier one out."
     )
@@ -179,7 +230,7 @@ class Network(Frozen):
     nameservers: tuple[Address, ...] = ()
     domain: DomainName | None = None
     lease: Annotated[int, Field(ge=120, le=31_536_000)] = Field(3600, description="Seconds.")
-    discovery_image: ImageReference | None = Field(
+    discovery_image: VersionReference | None = Field(
         None, description="Whose kernel unknown machines boot; any that is published without it."
     )
 
@@ -227,7 +278,12 @@ class Features(Frozen):
 
 
 class Version(Frozen):
-    """One immutable, content-addressed pack of an image; `digest` covers every field but `name` and itself."""
+    """One immutable, content-addressed pack of an image; `digest` covers every set field but `name` and itself.
+
+    `extra`: kernel modules that only some root modes need, a gzip newc cpio. `acls`: the POSIX ACLs of the tree,
+    which a squashfs cannot hold, as getfacl(1) prints them. `sizes`, in bytes: `tree`, the lengths of all files;
+    `unpacked`, what the tree takes in a tmpfs. What a version packed by an older release lacks is None.
+    """
 
     kind: Literal["version"] = "version"
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}@[0-9a-f]{12}$")]
@@ -242,6 +298,8 @@ class Version(Frozen):
     verity: Verity
     packages: Blob
     features: Features
+    extra: Blob | None = None
+    acls: Blob | None = None
     sizes: dict[str, int] = {}
 
     @model_validator(mode="after")
@@ -252,7 +310,12 @@ class Version(Frozen):
 
     @property
     def blobs(self) -> tuple[Blob, ...]:
-        return (self.kernel, self.modules, self.root, self.packages)
+        some = (self.kernel, self.modules, self.root, self.packages, self.extra, self.acls)
+        return tuple(blob for blob in some if blob is not None)
+
+    def manifest(self) -> dict[str, object]:
+        """What is exported and registered, as plain JSON-able data; what is None is left out."""
+        return self.model_dump(mode="json", exclude_none=True)
 
 
 class Image(Frozen):
@@ -263,6 +326,7 @@ class Image(Frozen):
     tags: dict[Name, Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]] = Field(
         {}, description="TAG: the first 12 hex digits of a version's digest."
     )
+    live: bool = Field(False, description="Whether nodes may boot its editable tree, as NAME@live.")
 
 
 class Machine(Frozen):

@@ -58,6 +58,17 @@ def _pool(text: str) -> str:
     return f"{ipaddress.IPv4Address(first)}-{ipaddress.IPv4Address(last)}"
 
 
+_NO_MOUNT = re.compile(r"/(bin|boot|etc|lib|lib32|lib64|sbin|tmp|usr|var)|/(dev|proc|run|sys)(/.*)?")
+
+
+def _mount_path(text: str) -> str:
+    if not re.fullmatch(r"(/[A-Za-z0-9_][A-Za-z0-9._-]*)+", text):
+        raise ValueError(f"an absolute path is wanted, such as /scratch: {text!r}")
+    if _NO_MOUNT.fullmatch(text):
+        raise ValueError(f"{text} is the system's own: nothing is mounted over it")
+    return text
+
+
 def _form(description: str, pattern: str) -> WithJsonSchema:
     """What an editor says and checks of a value that a function judges here."""
     return WithJsonSchema({"type": "string", "description": description, "pattern": pattern})
@@ -89,13 +100,23 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 KernelArgument = Annotated[str, StringConstraints(pattern=r"^-?[A-Za-z0-9_.,:=/+@%*^~\[\]!?()<>-]{1,255}$")]
 """One word; no blanks, quotes, `$`, `|`, `&`, `;`, `#` or backslash: loaders would give those a meaning."""
 
-ImageReference = Annotated[
-    str,
-    StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}(:[a-z0-9][a-z0-9._-]{0,62}|@[0-9a-f]{12,64})?$"),
-]
+_IMAGE, _VERSION = "[a-z0-9][a-z0-9._-]{0,62}", ":[a-z0-9][a-z0-9._-]{0,62}|@[0-9a-f]{12,64}"
+VersionReference = Annotated[str, StringConstraints(pattern=rf"^{_IMAGE}({_VERSION})?$")]
+"""A version that was packed: `NAME[:TAG or @VERSION]`."""
+ImageReference = Annotated[str, StringConstraints(pattern=rf"^{_IMAGE}({_VERSION}|@live)?$")]
+"""What a node boots: a version, or `NAME@live`, the editable tree itself."""
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,62}[A-Za-z0-9])?$")]
 UpperSize = Annotated[str, StringConstraints(pattern=r"^([1-9][0-9]?%|100%|[1-9][0-9]{0,5}[mg])$")]
-"""The tmpfs `size=` of the upper layer: `50%` of RAM, `512m`, `2g` (tmpfs(5))."""
+"""A tmpfs' `size=`: `50%` of RAM, `512m`, `2g` (tmpfs(5))."""
+Size = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,5}[mg]$")]
+"""MiB or GiB: `512m`, `8g`."""
+DiskLabel = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,35}$")]
+"""A partition's name in its GPT, which has room for 36 characters, or the label of its file system."""
+DiskSelector = Annotated[str, StringConstraints(pattern=r"^(only|(serial|wwid):[A-Za-z0-9_.:+-]{1,128})$")]
+"""One disk of a node: the only one it has, or by what sysfs says of it, with `_` for each blank."""
+MountPath = Annotated[
+    str, AfterValidator(_mount_path), _form("An absolute path: /scratch.", r"^(/[A-Za-z0-9_][A-Za-z0-9._-]*)+$")
+]
 
 HostOrAddress = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?$")]
 TimeZone = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_+-]{1,32}(/[A-Za-z0-9_+-]{1,32}){0,2}$")]
