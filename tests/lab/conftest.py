@@ -23,12 +23,19 @@ def make_lab() -> Iterator[MakeLab]:
         # A copy, run by the system's Python: of a clone below a closed folder a lab sees only what Muster needs.
         stand_in = Path(shutil.copy(STAND_IN, base))
 
-        def make(name: str = "one", *, nodes: int = 1, firmware: str = "bios", serve: tuple[str, ...] = ()) -> Lab:
+        def make(
+            name: str = "one",
+            *,
+            nodes: int = 1,
+            firmware: str = "bios",
+            serve: tuple[str, ...] = (),
+            disk: tuple[int | None, ...] = (None,),
+        ) -> Lab:
             folder = Path(base) / name
             socket = str(folder / "controller/api.sock")
             controller = Controller((), serve or (PYTHON, str(stand_in), socket), socket)
             machines = plan.plan_machines(
-                nodes=nodes, unknown=0, firmware=[firmware], nic=["virtio-net-pci"], memory=[64], cpus=1
+                nodes=nodes, unknown=0, firmware=[firmware], nic=["virtio-net-pci"], memory=[64], cpus=1, disk=disk
             )
             made.append(Lab(name, folder, "tcg", machines, controller))
             return made[-1]

@@ -18,6 +18,9 @@ def muster(*words: str) -> tuple[int, str]:
     [
         (("up", "--firmware", "coreboot"), "neither bios nor uefi"),
         (("up", "--memory", "lots"), "--memory lots"),
+        (("up", "--disk", "2"), "--disk 2: a number with m, g or t"),
+        (("up", "--disk", "0g"), "--disk 0m"),
+        (("controller", "explode"), "explode"),
         (("up", "--name", "../etc"), "not a lab name"),
         (("power", "n1", "explode"), "explode"),
     ],

@@ -14,7 +14,7 @@ import pytest
 
 from muster.host import files, process
 from muster.host.ask import ask, listener
-from muster.lab import lifecycle, overview
+from muster.lab import keeper, lifecycle, overview
 from muster.lab.plan import CONTROLLER_USER, Lab
 from muster.model.errors import ConflictError, MusterError, RequestError, UnreachableError
 from muster.power import lab as driver
@@ -203,6 +203,48 @@ def test_a_controller_that_dies_is_started_again(make_lab: MakeLab) -> None:
     assert wait_for(lambda: not alive(first))
     assert wait_for(lambda: overview.rows(lab)[0]["state"] == "ready", 5)
     assert first not in members(lab)
+
+
+def test_a_stopped_controller_stays_stopped_until_it_is_started(make_lab: MakeLab) -> None:
+    lab = make_lab()
+    lifecycle.up(lab)
+    lifecycle.switch_controller(lab, "stop")
+    assert not [pid for pid in members(lab) if "stand_in" in Path(f"/proc/{pid}/cmdline").read_text()]
+    lifecycle.switch_controller(lab, "stop")
+    time.sleep(2 * keeper.RESTART_DELAY)
+    assert lifecycle.status(lab).controller == "stopped"
+    status = [sys.executable, "-m", "muster.cli.main", "lab", "status", "--dir", str(lab.folder)]
+    assert b"the controller is stopped" in process.run(status).stderr
+    assert lifecycle.status(lab).power == {"n1": "on"}
+    lifecycle.switch_controller(lab, "start")
+    assert overview.rows(lab)[0]["state"] == "ready"
+    lifecycle.switch_controller(lab, "start")
+    assert lifecycle.status(lab).controller == "running"
+    assert process.run(status).stderr == b""
+
+
+def test_only_root_stops_the_controller(make_lab: MakeLab) -> None:
+    lab = make_lab()
+    lifecycle.up(lab, power=False)
+    lab.folder.parent.chmod(0o755)
+    stop: dict[str, object] = {"verb": "controller", "action": "stop"}
+    assert "only root" in _as_controller(lambda: ask(lab.socket, stop, timeout=2))
+    assert lifecycle.status(lab).controller == "running"
+
+
+def test_a_disk_is_blank_takes_no_room_and_survives_power(make_lab: MakeLab) -> None:
+    lab = make_lab(nodes=2, disk=(2048, None))
+    lifecycle.up(lab)
+    disk = lab.machine_folder("n1") / "disk0.img"
+    assert (disk.stat().st_size, disk.stat().st_blocks) == (2048 << 20, 0)
+    assert not (lab.machine_folder("n2") / "disk0.img").exists()
+    lifecycle.switch(lab, ["n1"], "off")
+    with disk.open("r+b") as file:
+        file.write(b"kept")
+    lifecycle.switch(lab, ["n1"], "on")
+    lifecycle.switch(lab, ["n1"], "cycle")
+    with disk.open("rb") as file:
+        assert file.read(5) == b"kept\0"
 
 
 def test_a_controller_that_does_not_start_is_told_and_nothing_is_left(make_lab: MakeLab) -> None:

@@ -17,8 +17,11 @@ def machines(
     nic: tuple[str, ...] = ("virtio-net-pci",),
     memory: tuple[int, ...] = (1024,),
     cpus: int = 1,
+    disk: tuple[int | None, ...] = (None,),
 ) -> tuple[Machine, ...]:
-    return plan.plan_machines(nodes=nodes, unknown=unknown, firmware=firmware, nic=nic, memory=memory, cpus=cpus)
+    return plan.plan_machines(
+        nodes=nodes, unknown=unknown, firmware=firmware, nic=nic, memory=memory, cpus=cpus, disk=disk
+    )
 
 
 def lab(folder: Path = Path("/var/lib/muster-lab/default")) -> Lab:
@@ -26,12 +29,12 @@ def lab(folder: Path = Path("/var/lib/muster-lab/default")) -> Lab:
 
 
 def test_lists_are_gone_through_machine_by_machine() -> None:
-    found = machines(nodes=3, unknown=1, nic=("virtio-net-pci", "e1000"), memory=(512, 1024, 2048))
-    assert [(m.name, m.firmware, m.nic, m.memory, m.known) for m in found] == [
-        ("n1", "bios", "virtio-net-pci", 512, True),
-        ("n2", "uefi", "e1000", 1024, True),
-        ("n3", "bios", "virtio-net-pci", 2048, True),
-        ("u1", "uefi", "e1000", 512, False),
+    found = machines(nodes=3, unknown=1, nic=("virtio-net-pci", "e1000"), memory=(512, 1024, 2048), disk=(2048, None))
+    assert [(m.name, m.firmware, m.nic, m.memory, m.disk, m.known) for m in found] == [
+        ("n1", "bios", "virtio-net-pci", 512, 2048, True),
+        ("n2", "uefi", "e1000", 1024, None, True),
+        ("n3", "bios", "virtio-net-pci", 2048, 2048, True),
+        ("u1", "uefi", "e1000", 512, None, False),
     ]
 
 
@@ -56,6 +59,9 @@ def test_every_machine_has_facts_of_its_own_that_never_change() -> None:
         ({"memory": (8,)}, "--memory 8"),
         ({"memory": ()}, "at least one"),
         ({"cpus": 0}, "--cpus 0"),
+        ({"disk": (0,)}, "--disk 0m"),
+        ({"disk": (plan.MAX_DISK + 1,)}, "1m to"),
+        ({"disk": ()}, "at least one"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(wrong: dict[str, Any], said: str) -> None:

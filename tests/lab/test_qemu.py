@@ -31,10 +31,20 @@ def test_command(firmware: str, nic: str, accelerator: Accelerator, update_golde
     compare(GOLDEN / f"{firmware}-{nic}-{accelerator}.txt", text, update_golden)
 
 
+@pytest.mark.parametrize("firmware", ["bios", "uefi"])
+def test_command_with_a_disk(firmware: str, update_golden: bool) -> None:
+    (machine,) = plan.plan_machines(
+        nodes=1, unknown=0, firmware=[firmware], nic=["virtio-net-pci"], memory=[1024], cpus=1, disk=[2048]
+    )
+    places = Places(Path("/var/lib/muster-lab/default/nodes/n1"), network.tap_of(machine))
+    compare(GOLDEN / f"{firmware}-disk-tcg.txt", shown(arguments(machine, places, "tcg")), update_golden)
+
+
 def test_a_comma_in_the_folder_is_no_new_option() -> None:
-    (machine,) = plan.plan_machines(nodes=1, unknown=0, firmware=["uefi"], nic=["e1000"], memory=[64], cpus=1)
+    (machine,) = plan.plan_machines(nodes=1, unknown=0, firmware=["uefi"], nic=["e1000"], memory=[64], cpus=1, disk=[1])
     joined = " ".join(arguments(machine, Places(Path("/tmp/a,b"), "tap-n1"), "tcg"))
     assert "/tmp/a,,b/console.sock" in joined
+    assert "/tmp/a,,b/disk0.img" in joined
     assert "/tmp/a,b" not in joined
 
 

@@ -10,6 +10,7 @@ from muster.cli.session import form_option
 from muster.model.errors import RequestError
 
 COLUMNS = ("node", "firmware", "mac", "power", "state", "console")
+DISK_UNITS = {"m": 1, "g": 1024, "t": 1024 * 1024}
 
 
 @click.group()
@@ -36,6 +37,7 @@ def _place_options(function: "click.decorators.FC") -> "click.decorators.FC":
 @click.option(
     "--nic", default="virtio-net-pci", show_default=True, help="Network card, likewise a list: e1000, e1000e ..."
 )
+@click.option("--disk", default="none", show_default=True, help="A blank disk: 512m, 2g or none, likewise a list.")
 @click.option("--cpus", default=1, show_default=True, help="Processors of each machine.")
 @click.option("--image", help="What the profile `default` boots: NAME, NAME:TAG or NAME@VERSION.")
 @click.option("--no-power", is_flag=True, help="Leave all machines off.")
@@ -48,6 +50,7 @@ def up(
     firmware: str,
     memory: str,
     nic: str,
+    disk: str,
     cpus: int,
     image: str | None,
     no_power: bool,
@@ -63,6 +66,7 @@ def up(
         nic=_words(nic),
         memory=[_mebibytes(word) for word in _words(memory)],
         cpus=cpus,
+        disk=[_disk(word) for word in _words(disk)],
     )
     controller = plan.muster_controller(folder / "controller")
     lifecycle.check_host()
@@ -81,6 +85,21 @@ def status(form: str, name: str, place: Path | None) -> None:
 
     rows = overview.rows(plan.read(plan.folder_of(name, place)))
     click.echo(output.listing(rows, COLUMNS, form), nl=False)
+    if form == "table" and rows and rows[0]["controller"] == "stopped":
+        output.warn("the controller is stopped; muster lab controller start")
+
+
+@lab.command()
+@click.argument("action", type=click.Choice(["stop", "start"]))
+@_place_options
+def controller(action: str, name: str, place: Path | None) -> None:
+    """Stop everything of the lab's controller, or start it again: what do nodes do meanwhile?
+
+    It stays stopped until it is started; the machines run on.
+    """
+    from muster.lab import lifecycle, plan
+
+    lifecycle.switch_controller(plan.read(plan.folder_of(name, place)), action)
 
 
 @lab.command()
@@ -141,3 +160,13 @@ def _mebibytes(word: str) -> int:
         return int(word)
     except ValueError as error:
         raise RequestError(f"--memory {word}: a number of MiB") from error
+
+
+def _disk(word: str) -> int | None:
+    """MiB of a size with its unit, so that `--disk 2` is not taken for two of anything."""
+    if word == "none":
+        return None
+    number, unit = word[:-1], word[-1].lower()
+    if unit not in DISK_UNITS or not number.isascii() or not number.isdigit():
+        raise RequestError(f"--disk {word}: a number with m, g or t, or none")
+    return int(number) * DISK_UNITS[unit]

@@ -1,8 +1,10 @@
 """What the lab's root answers on DIR/lab.sock: one JSON object a line there, one back.
 
-  {"verb": "status"}                                       -> {"state", "message", "power": {node: on|off}}
+  {"verb": "status"}                                       -> {"state", "message", "controller",
+                                                               "power": {node: on|off}}
   {"verb": "state", "nodes": [..]}                         -> {"power": {node: on|off}}
   {"verb": "power", "nodes": [..], "action": "cycle"}      -> {"power": {node: on|off}}
+  {"verb": "controller", "action": "stop"}                 -> {"controller"}, as status says it   (root only)
   {"verb": "stop"}                                         -> {"state": "stopping"}   (root only)
   anything wrong                                           -> {"error", "hint"}
 

@@ -21,6 +21,8 @@ PROGRAMS = ("unshare", "setsid", "nsenter", "ip", "qemu-system-x86_64")
 PACKAGES = "util-linux iproute2 qemu-system-x86 ovmf ipxe-qemu"
 READY_TIME = 60.0
 ANSWER_TIME = 20.0
+CONTROLLER_TIME = 60.0
+"""For a stop or a start of the controller; the root itself gives up before (keeper.py)."""
 STOP_TIME = 30.0
 KILL_TIME = 10.0
 POLL = 0.05
@@ -29,10 +31,12 @@ LOG_TAIL = 20
 
 @dataclass(frozen=True)
 class Status:
-    """What the root says: `state` is starting, ready, failed or stopping."""
+    """What the root says: `state` is starting, ready, failed or stopping; `controller` is running, stopped, starting
+    or stopping, or empty in a lab without one."""
 
     state: str
     message: str
+    controller: str
     power: dict[str, str]
 
 
@@ -78,12 +82,21 @@ def down(place: Path) -> bool:
 def status(lab: Lab) -> Status:
     """UnreachableError when the lab's root does not answer."""
     answer = _ask(lab, {"verb": "status"})
-    return Status(str(answer["state"]), str(answer["message"]), cast(dict[str, str], answer["power"]))
+    power = cast(dict[str, str], answer["power"])
+    return Status(str(answer["state"]), str(answer["message"]), str(answer["controller"]), power)
 
 
 def switch(lab: Lab, nodes: list[str], action: str) -> None:
     """Power of some machines: on, off, cycle or reset. All are tried; RequestError names the first that failed."""
     _ask(lab, {"verb": "power", "nodes": nodes, "action": action})
+
+
+def switch_controller(lab: Lab, action: str) -> None:
+    """stop: nothing of the controller runs until start, which returns when it answers; machines are left as they are.
+
+    RequestError when it does not come up; it goes on trying.
+    """
+    _ask(lab, {"verb": "controller", "action": action}, timeout=CONTROLLER_TIME)
 
 
 def inside(lab: Lab, command: list[str]) -> list[str]:
@@ -97,9 +110,9 @@ def _check_user() -> None:
         raise RequestError("a lab lives in namespaces of its own: that needs root", hint="sudo muster lab ...")
 
 
-def _ask(lab: Lab, question: dict[str, object]) -> dict[str, object]:
+def _ask(lab: Lab, question: dict[str, object], timeout: float = ANSWER_TIME) -> dict[str, object]:
     try:
-        return ask(lab.socket, question, timeout=ANSWER_TIME)
+        return ask(lab.socket, question, timeout=timeout)
     except UnreachableError as error:
         hint = (
             f"was it killed? muster lab up --name {lab.name} begins anew, muster lab down --name {lab.name} cleans up"
@@ -134,7 +147,7 @@ def _wait_until_ready(lab: Lab) -> None:
         try:
             now = status(lab)
         except UnreachableError:
-            now = Status("starting", "", {})
+            now = Status("starting", "", "", {})
         if now.state == "ready":
             return
         if now.state == "failed":

@@ -11,11 +11,12 @@ TIME_LIMIT = 5.0
 
 
 def rows(lab: Lab) -> list[dict[str, object]]:
-    """One row a machine; `state` is empty without a controller or for a machine that it does not know.
+    """One row a machine; `state` is empty without a controller or for a machine that it does not know. `controller`
+    is the same in each: running, stopped, starting or stopping.
 
     UnreachableError when the lab is not running.
     """
-    power = lifecycle.status(lab).power
+    now = lifecycle.status(lab)
     states = _states(lab)
     return [
         {
@@ -23,8 +24,9 @@ def rows(lab: Lab) -> list[dict[str, object]]:
             "firmware": machine.firmware,
             "mac": machine.mac,
             "address": machine.address,
-            "power": power.get(machine.name, ""),
+            "power": now.power.get(machine.name, ""),
             "state": states.get(machine.name, ""),
+            "controller": now.controller,
             "console": str(lab.console_log(machine.name)),
         }
         for machine in lab.machines

@@ -25,6 +25,9 @@ CONTROLLER_USER = 64999
 """Numeric id of the controller's unprivileged part; no account of that number has to exist."""
 
 MIN_MEMORY = 32
+MAX_DISK = 16 << 20
+"""MiB; what ext4 on the host takes as one file (16 TiB with blocks of 4 KiB), as good as any bound against a slip."""
+
 LONGEST_SOCKET = 107
 """A unix socket's path holds 108 bytes with its final zero (unix(7))."""
 
@@ -34,7 +37,7 @@ _NIC = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9-]*")
 
 @dataclass(frozen=True)
 class Machine:
-    """One virtual machine. `memory` is in MiB; `known` machines are registered with the controller."""
+    """One virtual machine. `memory` and `disk` are in MiB; `known` machines are registered with the controller."""
 
     name: str
     mac: str
@@ -46,6 +49,7 @@ class Machine:
     memory: int
     cpus: int
     known: bool
+    disk: int | None = None
 
 
 @dataclass(frozen=True)
@@ -113,13 +117,14 @@ def plan_machines(
     nic: Sequence[str],
     memory: Sequence[int],
     cpus: int,
+    disk: Sequence[int | None] = (None,),
 ) -> tuple[Machine, ...]:
     """Machines n1.. and the unregistered u1..; the lists are gone through again and again, machine by machine.
 
     RequestError: too many, or a value that cannot be.
     """
     _check_counts(nodes, unknown, cpus)
-    _check_lists(firmware, nic, memory)
+    _check_lists(firmware, nic, memory, disk)
     kinds = [("n", number, True) for number in range(1, nodes + 1)]
     kinds += [("u", number, False) for number in range(1, unknown + 1)]
     machines = []
@@ -138,6 +143,7 @@ def plan_machines(
                 memory=memory[index % len(memory)],
                 cpus=cpus,
                 known=known,
+                disk=disk[index % len(disk)],
             )
         )
     return tuple(machines)
@@ -205,7 +211,9 @@ def _check_counts(nodes: int, unknown: int, cpus: int) -> None:
         raise RequestError(f"--cpus {cpus}: 1 to {MAX_NODES}")
 
 
-def _check_lists(firmware: Sequence[str], nic: Sequence[str], memory: Sequence[int]) -> None:
+def _check_lists(
+    firmware: Sequence[str], nic: Sequence[str], memory: Sequence[int], disk: Sequence[int | None]
+) -> None:
     for kind in firmware:
         if kind not in ("bios", "uefi"):
             raise RequestError(f"--firmware {kind}: neither bios nor uefi")
@@ -215,5 +223,8 @@ def _check_lists(firmware: Sequence[str], nic: Sequence[str], memory: Sequence[i
     for size in memory:
         if size < MIN_MEMORY:
             raise RequestError(f"--memory {size}: in MiB, at least {MIN_MEMORY}")
-    if not (firmware and nic and memory):
-        raise RequestError("--firmware, --nic and --memory need at least one value each")
+    for room in disk:
+        if room is not None and not 1 <= room <= MAX_DISK:
+            raise RequestError(f"--disk {room}m: 1m to {MAX_DISK}m")
+    if not (firmware and nic and memory and disk):
+        raise RequestError("--firmware, --nic, --memory and --disk need at least one value each")

@@ -1,10 +1,10 @@
 """The QEMU command of one machine: pure, so that a golden file can hold it.
 
-No disk and no screen: a node boots from its network card and speaks on its serial console.
+No screen: a node boots from its network card and speaks on its serial console. A disk is there to be used, not to
+boot from; `serial` names it in /dev/disk/by-id, since the letter of /dev/vdX promises nothing.
 A BIOS machine uses the card's own iPXE ROM. A UEFI machine with a virtio card has that ROM taken away, so
 that the firmware's own network stack fetches the loader, as on metal; edk2 drives no other card without its
-ROM, so with those it is the ROM's iPXE that asks. A disk, once there is one, is one more
-group of arguments here.
+ROM, so with those it is the ROM's iPXE that asks.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ ACCELERATION: dict[Accelerator, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Places:
-    """Where a machine's files lie; each is made by QEMU except `variables`."""
+    """Where a machine's files lie; each is made by QEMU except `variables` and `disk`."""
 
     folder: Path
     tap: str
@@ -46,6 +46,10 @@ class Places:
     def variables(self) -> Path:
         return self.folder / "efi-variables.fd"
 
+    @property
+    def disk(self) -> Path:
+        return self.folder / "disk0.img"
+
 
 def arguments(machine: Machine, places: Places, accelerator: Accelerator) -> list[str]:
     """The whole command, program first."""
@@ -64,6 +68,7 @@ def arguments(machine: Machine, places: Places, accelerator: Accelerator) -> lis
         *("-netdev", f"tap,id=net0,ifname={places.tap},script=no,downscript=no"),
         *("-device", f"{machine.nic},netdev=net0,mac={machine.mac},bootindex=0{without_rom}"),
         *("-device", "virtio-rng-pci"),
+        *(_disk(places, f"{machine.name}-disk0") if machine.disk is not None else ()),
     ]
 
 
@@ -89,6 +94,13 @@ def _uefi(places: Places) -> list[str]:
         *("-drive", f"if=pflash,unit=1,format=raw,file={_escaped(places.variables)}"),
         *("-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=n"),
     ]
+
+
+def _disk(places: Places, serial: str) -> list[str]:
+    """The file holds what the machine wrote also when QEMU is killed: its pages are the host's. So fsync, which would
+    keep them through a crash of the host, is left out. A serial has at most 20 bytes (VIRTIO_BLK_ID_BYTES)."""
+    drive = f"if=none,id=disk0,format=raw,discard=unmap,cache=unsafe,file={_escaped(places.disk)}"
+    return ["-drive", drive, "-device", f"virtio-blk-pci,drive=disk0,serial={serial}"]
 
 
 def _escaped(path: Path) -> str:

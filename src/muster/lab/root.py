@@ -15,17 +15,14 @@ from pathlib import Path
 
 from muster.host import process
 from muster.lab import control, network, plan, reach, router
-from muster.lab.plan import Controller, Lab
+from muster.lab.keeper import Keeper, say
+from muster.lab.plan import Lab
 from muster.lab.qemu import Places
 from muster.lab.retry import ConsoleWatch
 from muster.lab.virtual import VirtualMachine
 from muster.model.errors import DeniedError, MusterError, RequestError
 
-PREPARE_TIME = 60.0
-RESTART_DELAY = 1.0
-STOP_TIME = 10.0
 WATCH_EVERY = 5.0
-POLL = 0.05
 
 
 @dataclass
@@ -36,31 +33,36 @@ class Root:
     machines: dict[str, VirtualMachine]
     state: str = "starting"
     message: str = ""
-    controller: process.Handle | None = None
-    preparing: process.Handle | None = None
+    keeper: Keeper | None = None
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def handles(self) -> Iterator[process.Handle]:
         """Every child that somebody here waits for."""
-        everybody = (self.controller, self.preparing, *(virtual.qemu for virtual in self.machines.values()))
-        return (handle for handle in everybody if handle is not None)
+        yield from self.keeper.handles() if self.keeper is not None else ()
+        yield from (virtual.qemu for virtual in self.machines.values() if virtual.qemu is not None)
 
     async def answer(self, question: dict[str, object], user: int) -> dict[str, object]:
         match question.get("verb"):
             case "status":
-                return {"state": self.state, "message": self.message, "power": self._power(list(self.machines))}
+                return {**self._state(), "power": self._power(list(self.machines))}
             case "state":
                 return {"power": self._power(self._named(question))}
             case "power":
                 return await self._switch(self._named(question), str(question.get("action")))
+            case "controller":
+                _only_root(user, "stops and starts a lab's controller")
+                return await self._switch_controller(str(question.get("action")))
             case "stop":
-                if user != 0:
-                    raise DeniedError("only root stops a lab")
+                _only_root(user, "stops a lab")
                 self.state = "stopping"
                 self.stopping.set()
                 return {"state": self.state}
             case other:
-                raise RequestError(f"no such verb: {other!r}", hint="status, state, power or stop")
+                raise RequestError(f"no such verb: {other!r}", hint="status, state, power, controller or stop")
+
+    def _state(self) -> dict[str, object]:
+        controller = self.keeper.state if self.keeper is not None else ""
+        return {"state": self.state, "message": self.message, "controller": controller}
 
     def _named(self, question: dict[str, object]) -> list[str]:
         nodes = question.get("nodes")
@@ -79,36 +81,16 @@ class Root:
                 raise failure
         return {"power": self._power(names)}
 
-    async def keep_controller(self, controller: Controller) -> None:
-        """Prepare the controller, then keep it running: like a service manager, it is begun again 1 s after its end."""
-        with (self.lab.folder / "controller.log").open("ab", buffering=0) as log:
-            await self._run_to_end(controller.prepare, log.fileno())
-            while not self.stopping.is_set():
-                self.controller = process.start(controller.serve, stdout=log, stderr=log, own_session=True)
-                while (status := self.controller.poll()) is None:
-                    await asyncio.sleep(POLL)
-                if self.state == "starting":
-                    raise MusterError(f"the controller ended with status {status}", where=log.name)
-                say(f"the controller ended with status {status}; again in {RESTART_DELAY:g} s")
-                await asyncio.sleep(RESTART_DELAY)
-
-    async def _run_to_end(self, command: tuple[str, ...], output: int) -> None:
-        if not command:
-            return
-        self.preparing = process.start(command, stdout=output, stderr=output)
-        async with asyncio.timeout(PREPARE_TIME):
-            while (status := self.preparing.poll()) is None:
-                await asyncio.sleep(POLL)
-        if status:
-            raise MusterError(
-                f"exit status {status} from {' '.join(command)}",
-                where=str(self.lab.folder / "controller.log"),
-            )
+    async def _switch_controller(self, action: str) -> dict[str, object]:
+        if self.keeper is None:
+            raise RequestError("this lab has no controller")
+        await self.keeper.switch(action)
+        return {"controller": self.keeper.state}
 
     async def become_ready(self) -> None:
-        """Ready when the controller's socket takes a connection; the time limit for that is whoever waits."""
-        while self.lab.controller is not None and not await _connects(self.lab.controller.socket):
-            await asyncio.sleep(POLL)
+        """Ready when the controller answers; the time limit for that is whoever waits."""
+        if self.keeper is not None:
+            await self.keeper.until_answered()
         if self.state == "starting":
             self.state = "ready"
 
@@ -126,19 +108,18 @@ class Root:
                     await asyncio.gather(self.machines[name].power("reset"), return_exceptions=True)
 
     async def stop(self) -> None:
-        """Machines off and the controller ended in order; what is left then goes with the namespace."""
-        if self.controller is not None and self.controller.poll() is None:
-            self.controller.terminate()
-        await asyncio.gather(*(virtual.power("off") for virtual in self.machines.values()), return_exceptions=True)
-        if self.controller is not None:
-            end = asyncio.get_running_loop().time() + STOP_TIME
-            while self.controller.poll() is None and asyncio.get_running_loop().time() < end:
-                await asyncio.sleep(POLL)
+        """Machines off and the controller ended, at once; what is left then goes with the namespace."""
+        ends = [virtual.power("off") for virtual in self.machines.values()]
+        if self.keeper is not None:
+            ends.append(self.keeper.end())
+        await asyncio.gather(*ends, return_exceptions=True)
 
 
 async def run(lab: Lab) -> None:
     """The lab's whole life."""
     root = Root(lab, {machine.name: _virtual(lab, machine) for machine in lab.machines})
+    if lab.controller is not None:
+        root.keeper = Keeper(lab.controller, lab.folder / "controller.log")
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, root.stopping.set)
@@ -149,8 +130,8 @@ async def run(lab: Lab) -> None:
     _answer_solicitations(loop)
     server = await control.serve(lab.socket, root.answer)
     tasks = [loop.create_task(work) for work in (root.become_ready(), root.watch_firmware())]
-    if lab.controller is not None:
-        tasks.append(loop.create_task(root.keep_controller(lab.controller)))
+    if root.keeper is not None:
+        tasks.append(loop.create_task(root.keeper.keep()))
         tasks[-1].add_done_callback(lambda task: _tell_failure(root, task))
     await root.stopping.wait()
     for task in tasks:
@@ -192,18 +173,9 @@ def _tell_failure(root: Root, task: "asyncio.Task[None]") -> None:
         say(root.message)
 
 
-async def _connects(path: str) -> bool:
-    try:
-        _, writer = await asyncio.open_unix_connection(path)
-    except OSError:
-        return False
-    writer.close()
-    return True
-
-
-def say(text: str) -> None:
-    """A line in DIR/lab.log."""
-    print(text, file=sys.stderr, flush=True)
+def _only_root(user: int, what: str) -> None:
+    if user != 0:
+        raise DeniedError(f"only root {what}")
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import shutil
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from muster.host import process
@@ -79,11 +80,23 @@ class VirtualMachine:
         await qmp.execute(self.places.qmp, "system_reset")
 
     def _clear(self) -> None:
-        """Sockets of the QEMU before; EFI variables are kept for the life of the lab, as on metal."""
+        """Sockets of the QEMU before; EFI variables and disk are kept for the life of the lab, as on metal."""
         for socket in (self.places.console, self.places.qmp):
             socket.unlink(missing_ok=True)
         if self.machine.firmware == "uefi" and not self.places.variables.exists():
             shutil.copyfile(OVMF_VARIABLES, self.places.variables)
+        if self.machine.disk is not None and not self.places.disk.exists():
+            _make_sparse(self.places.disk, self.machine.disk << 20)
 
     def _listens(self) -> bool:
         return self.places.qmp.exists() and self.places.console.exists()
+
+
+def _make_sparse(disk: Path, size: int) -> None:
+    """A blank disk: a file of `size` bytes that takes no room until something is written. MusterError: not possible."""
+    try:
+        with disk.open("xb") as file:
+            file.truncate(size)
+    except OSError as error:
+        disk.unlink(missing_ok=True)
+        raise MusterError(f"no disk of {size >> 20} MiB: {error.strerror}", where=str(disk)) from error
