@@ -3,12 +3,15 @@
 import hashlib
 import itertools
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
+from muster.boot.roots import NfsServer, Supplies
 from muster.controller.boots import Boots
 from muster.controller.context import Context
 from muster.controller.objects import apply
 from muster.model.documents import parse
+from muster.model.kits import KITS
 from muster.model.objects import Blob, Version
 from muster.model.world import Change, World
 from muster.overlays.library import Overlays
@@ -30,6 +33,10 @@ NETWORK: dict[str, object] = {
     "interface": "br0",
     "pool": "10.77.0.200-10.77.0.250",
 }
+SUPPLIES = Supplies(
+    NfsServer(2049, "/var/lib/muster/blobs/sha256", lambda image: f"/var/lib/muster/images/{image}/tree"),
+    {name: Blob(sha256=hashlib.sha256(name.encode()).hexdigest(), size=size) for size, name in enumerate(KITS, 1000)},
+)
 PROFILE: dict[str, object] = {"kind": "profile", "name": "compute", "image": "debian"}
 
 
@@ -62,8 +69,13 @@ def world_of(*documents: dict[str, object], based_on: World | None = None) -> Wo
     return before.with_changes(changes, before.revision + 1)
 
 
-def version_document(image: str = "debian", kernel: str = KERNEL, blobs: Blobs | None = None) -> dict[str, object]:
-    """The manifest of a version; with `blobs` its bytes are there too."""
+PARTS = ("kernel", "modules", "root", "packages", "extra")
+
+
+def version_document(
+    image: str = "debian", kernel: str = KERNEL, blobs: Blobs | None = None, parts: Iterable[str] = PARTS
+) -> dict[str, object]:
+    """The manifest of a version that has these blobs; with `blobs` their bytes are there too."""
 
     def blob(what: str) -> dict[str, object]:
         data = f"{image} {kernel} {what}".encode()
@@ -80,21 +92,21 @@ def version_document(image: str = "debian", kernel: str = KERNEL, blobs: Blobs |
         "distribution": "debian 12",
         "architecture": "x86_64",
         "kernel_release": kernel,
-        "kernel": blob("kernel"),
-        "modules": blob("modules"),
-        "root": blob("root"),
-        "packages": blob("packages"),
+        **{part: blob(part) for part in parts},
         "verity": {"data_blocks": 1, "hash_start_block": 1, "root_hash": "a" * 64, "salt": "-", "data_size": 4096},
         "features": {"init": "systemd", "network": "networkd", "time": "timesyncd"},
+        "sizes": {"tree": 5000, "unpacked": 8192},
     }
 
 
-def published(world: World, **version: str) -> World:
+def published(
+    world: World, *, image: str = "debian", kernel: str = KERNEL, parts: Iterable[str] = PARTS, live: bool = False
+) -> World:
     """The world with one version, tagged latest."""
-    made = parse(version_document(**version))
+    made = parse(version_document(image, kernel, parts=parts))
     assert isinstance(made, Version)
-    image = parse({"kind": "image", "name": made.image, "tags": {"latest": made.digest[:12]}})
-    changes = [Change("version", made.name, None, made), Change("image", made.image, None, image)]
+    tagged = parse({"kind": "image", "name": made.image, "tags": {"latest": made.digest[:12]}, "live": live})
+    changes = [Change("version", made.name, None, made), Change("image", made.image, None, tagged)]
     return world.with_changes(changes, world.revision + 1)
 
 
@@ -114,6 +126,8 @@ def cluster(folder: Path, renderer: Renderer, clock: FakeClock) -> Context:
         token_key=b"k" * 32,
         node_segment=Blob(sha256="e" * 64, size=5),
         site="test",
+        kits=SUPPLIES.kits,
+        nfs=SUPPLIES.nfs,
     )
     if not store.world.objects:
         register(context, version_document(blobs=blobs), "latest", "test")

@@ -12,8 +12,9 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -28,8 +29,9 @@ from muster.controller.context import Context
 from muster.host.clock import Clock, SystemClock
 from muster.host.files import sha256_file, write_atomic
 from muster.host.paths import Paths
-from muster.images import initramfs
+from muster.images import initramfs, kits
 from muster.model.errors import MusterError, StoreError
+from muster.model.kits import KITS
 from muster.model.objects import Blob
 from muster.overlays.library import Overlays
 from muster.server.api import api_app
@@ -78,6 +80,7 @@ def build(paths: Paths, clock: Clock, tell: Callable[[str], None]) -> Daemon:
         token_key=_token_key(paths),
         node_segment=_node_segment(paths, blobs),
         site=_site(paths),
+        kits=_kits(paths, blobs),
     )
 
     files = DnsmasqFiles(paths.dnsmasq, paths.tftp, settings.port)
@@ -209,18 +212,43 @@ def _site(paths: Paths) -> str:
 
 
 def _node_segment(paths: Paths, blobs: Blobs) -> Blob:
-    """This release's node segment of the initramfs, built anew only when one of its inputs changed."""
-    key = hashlib.sha256(muster.__version__.encode())
-    for path in initramfs.node_inputs():
-        key.update(f"\0{path.name}\0{sha256_file(path)[0]}".encode())
-    remembered = paths.state / "node-segment.json"
+    """This release's node segment of the initramfs."""
+    inputs = {path.name: path for path in initramfs.node_inputs()}
+    make = partial(initramfs.node_segment, release=muster.__version__)
+    return _made(paths, blobs, "node-segment", _key(muster.__version__, inputs), make)
+
+
+def _kits(paths: Paths, blobs: Blobs) -> dict[str, Blob]:
+    """The kits whose programs are installed here."""
+    found = {}
+    for name in KITS:
+        try:
+            files = kits.files(name)
+        except MusterError as error:
+            log.warning("no kit %s, which some roots need: %s (%s)", name, error.message, error.hint)
+            continue
+        found[name] = _made(paths, blobs, f"kit-{name}", _key(muster.__version__, files), partial(kits.make, files))
+    return found
+
+
+def _key(release: str, inputs: Mapping[str, Path]) -> str:
+    """A hash over our release, whose code makes something of the inputs, and their names and contents."""
+    key = hashlib.sha256(release.encode())
+    for name, path in inputs.items():
+        key.update(f"\0{name}\0{sha256_file(path)[0]}".encode())
+    return key.hexdigest()
+
+
+def _made(paths: Paths, blobs: Blobs, name: str, key: str, make: Callable[[Path], Path]) -> Blob:
+    """The blob that `make` writes, made anew only when its key is another than the remembered one."""
+    remembered = paths.state / f"{name}.json"
     with contextlib.suppress(OSError, ValueError, KeyError):
         known = json.loads(remembered.read_text())
-        if known["key"] == key.hexdigest() and blobs.has(known["sha256"]):
+        if known["key"] == key and blobs.has(known["sha256"]):
             return Blob(sha256=known["sha256"], size=known["size"])
     with tempfile.TemporaryDirectory(dir=paths.blobs) as folder:
-        blob = blobs.put_file(initramfs.node_segment(Path(folder) / "node", release=muster.__version__))
-    write_atomic(remembered, json.dumps({"key": key.hexdigest(), "sha256": blob.sha256, "size": blob.size}).encode())
+        blob = blobs.put_file(make(Path(folder) / name))
+    write_atomic(remembered, json.dumps({"key": key, "sha256": blob.sha256, "size": blob.size}).encode())
     return blob
 
 

@@ -1,5 +1,6 @@
 """What iPXE and the initramfs are told, as texts that a person can review: one folder is one case."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,17 +10,21 @@ from muster.boot import ipxe, plan
 from muster.boot.decide import Decision, Run, decide
 from muster.boot.facts import LoaderFacts
 from muster.boot.plan import BootKey, OverlayData
+from muster.boot.roots import Asker, Supplies, equipped
+from muster.model.documents import parse
 from muster.model.facts import MachineFacts
 from muster.model.objects import Blob
-from muster.model.world import World
+from muster.model.world import Change, World
 from tests.cluster import (
     KERNEL,
     MAC,
     NETWORK,
+    PARTS,
     PROFILE,
     SERVER,
     STRANGER_MAC,
     STRANGER_UUID,
+    SUPPLIES,
     UUID,
     node,
     published,
@@ -46,8 +51,19 @@ class Case:
     world: World
     machine: MachineFacts
     kernel: str = KERNEL
+    supplies: Supplies = SUPPLIES
 
 
+def with_root(image: str = "debian", parts: Iterable[str] = PARTS, **settings: object) -> World:
+    """A world whose node n1 has these settings, and a version of these blobs to boot."""
+    base = published(world_of({**PROFILE, "image": None}, NETWORK), parts=parts, live=True)
+    return world_of(node("n1", image=image, **settings), based_on=base)
+
+
+LIVE_IN_RAM = with_root("debian@live", root="nfs").with_changes(
+    [Change("node", "n1", None, parse(node("n1", image="debian@live", root="tmpfs")))], 9
+)
+DISK = {"path": "/data", "make": {"disk": "serial:n1-disk0", "swap_size": "8g"}}
 N1 = MachineFacts(UUID["n1"], macs=(MAC["n1"],))
 CASES = [
     Case("known-node", WORLD, N1),
@@ -58,6 +74,17 @@ CASES = [
     Case("node-without-image", WORLD, MachineFacts(macs=("52:54:00:00:00:03",))),
     Case("nothing-published", DECLARED, N1),
     Case("other-kernel", WORLD, N1, kernel="6.1.0-0-cloud-amd64"),
+    Case("tmpfs-node", with_root(root="tmpfs", tmp={"on": "tmpfs"}, var={"on": "tmpfs", "size": "2g"}), N1),
+    Case("nfs-node", with_root(root="nfs", upper_size="512m"), N1),
+    Case("live-node", with_root("debian@live", (*PARTS, "acls"), root="nfs"), N1),
+    Case("disk-node", with_root(tmp={"on": "disk"}, var={"on": "disk"}, disk=DISK), N1),
+    Case("disk-that-is-there", with_root(disk={"swap": "old-swap"}), N1),
+    Case("image-with-acls", with_root(parts=(*PARTS, "acls"), root="tmpfs"), N1),
+    Case("controller-without-nfs", with_root(root="nfs"), N1, supplies=Supplies(None, SUPPLIES.kits)),
+    Case("controller-without-kits", with_root(root="tmpfs"), N1, supplies=Supplies(SUPPLIES.nfs, {})),
+    Case("version-without-extra", with_root(parts=set(PARTS) - {"extra"}, root="nfs"), N1),
+    Case("old-version-on-a-disk", with_root(parts=set(PARTS) - {"extra"}, disk={"scratch": "data"}), N1),
+    Case("live-not-by-nfs", LIVE_IN_RAM, N1),
 ]
 
 
@@ -73,9 +100,10 @@ def test_boot_answer(case: Case, update_golden: bool) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_plan(case: Case, update_golden: bool) -> None:
-    decision = decision_of(case)
+    decision = equipped(decision_of(case), case.supplies)
     overlay = OVERLAY if isinstance(decision, Run) else None
-    text = plan.render(decision, overlay, KEY, SERVER, case.kernel, 1_700_000_000.9)
+    asker = Asker("0123456789abcdef" * 4, case.kernel, SERVER)
+    text = plan.render(decision, overlay, KEY, asker, case.supplies, 1_700_000_000.9)
     compare(GOLDEN / case.name / "plan", text, update_golden)
 
 

@@ -3,6 +3,7 @@
 A failure says what failed and leaves the script; the static one below it (boot/ipxe_static.py) asks again.
 """
 
+from muster.boot.content import content
 from muster.boot.decide import Decision, Run
 from muster.boot.facts import LoaderFacts
 from muster.model import kernel_arguments as arguments
@@ -20,7 +21,7 @@ def render(decision: Decision, facts: LoaderFacts, server: str, node_segment: Bl
         reason = decision.reason if not isinstance(decision, Run) else ""
         return _nothing_to_boot(reason)
     # An EFI kernel finds its initrds by these names; under BIOS they are ignored.
-    words = f"initrd=modules initrd=node {command_line(decision, facts.mac, server)}"
+    words = f"initrd=modules initrd=node {command_line(decision, facts.mac, server, node_segment)}"
     title = f"node {decision.node.name}" if decision.node else "unknown machine"
     verb = f"boots {decision.image}" if isinstance(decision, Run) else f"waits: {_plain(decision.reason)}"
     return "\n".join(
@@ -41,10 +42,12 @@ def render(decision: Decision, facts: LoaderFacts, server: str, node_segment: Bl
     )
 
 
-def command_line(decision: Decision, mac: str | None, server: str) -> str:
+def command_line(decision: Decision, mac: str | None, server: str, node_segment: Blob) -> str:
     """The kernel's command line, also for a direct kernel start."""
     settings = decision.effective.settings if decision.effective else DEFAULTS
     words = [f"{arguments.SERVER}={server}"]
+    if decision.version:
+        words.append(f"{arguments.CONTENT}={content(decision.version, node_segment)}")
     if mac:
         words.append(f"{arguments.BOOTIF}=01-{mac.replace(':', '-')}")
     words.extend(settings.kernel_arguments or ())

@@ -3,7 +3,9 @@
 import hashlib
 from dataclasses import dataclass
 
+from muster.boot import roots
 from muster.boot.decide import Decision, Run
+from muster.boot.roots import Asker, Lines, Supplies
 from muster.model import urls
 from muster.model.objects import Blob
 
@@ -27,13 +29,15 @@ class OverlayData:
     size: int
 
 
-def render(decision: Decision, overlay: OverlayData | None, key: BootKey, server: str, kernel: str, now: float) -> str:
-    """The plan's text. `kernel` is the running kernel's release; `now` the controller's clock in seconds.
+def render(
+    decision: Decision, overlay: OverlayData | None, key: BootKey, asker: Asker, supplies: Supplies, now: float
+) -> str:
+    """The plan's text; a decision to run is `roots.equipped`. `now` is the controller's clock in seconds.
 
     A node that runs another kernel than its version's (it was unknown when it booted, or its image
     changed) is told to reboot: the version's modules would not fit.
     """
-    body = _body(decision, overlay, server, kernel)
+    body, server = _body(decision, overlay, asker, supplies), asker.server
     lines = [
         ("muster-plan", FORMAT),
         ("boot", key.boot),
@@ -52,7 +56,6 @@ _URLS = (
     ("report", urls.NODE_REPORT),
     ("heartbeat", urls.NODE_HEARTBEAT),
 )
-Lines = list[tuple[str, str]]
 
 
 def digest(body: Lines) -> str:
@@ -70,31 +73,22 @@ def _one_line(value: str) -> str:
     return " ".join(value.split())
 
 
-def _body(decision: Decision, overlay: OverlayData | None, server: str, kernel: str) -> Lines:
+def _body(decision: Decision, overlay: OverlayData | None, asker: Asker, supplies: Supplies) -> Lines:
     if not isinstance(decision, Run):
         return [("action", "wait"), ("reason", decision.reason)]
     version = decision.version
-    if kernel != version.kernel_release:
+    if asker.kernel != version.kernel_release:
         return [
             ("action", "reboot"),
-            ("reason", f"{version.name} has kernel {version.kernel_release}, this is {kernel}"),
+            ("reason", f"{version.name} has kernel {version.kernel_release}, this is {asker.kernel}"),
         ]
     if overlay is None:
         raise ValueError("a node that runs an image needs its overlay")
-    settings = decision.effective.settings
     return [
         ("action", "run"),
         ("node", decision.node.name),
         *(("interface", f"{i.name} {i.mac}") for i in decision.node.interfaces if i.mac),
-        ("image", version.name),
-        ("mode", settings.root or "ram"),
-        *_blob("root", version.root),
-        ("root.url", urls.blob(server, version.root.sha256)),
-        ("upper", settings.upper_size or "50%"),
-        *_blob("overlay", Blob(sha256=overlay.sha256, size=overlay.size)),
+        *roots.lines(decision, asker, supplies),
+        *roots.blob("overlay", Blob(sha256=overlay.sha256, size=overlay.size)),
         ("init", INIT),
     ]
-
-
-def _blob(word: str, blob: Blob) -> Lines:
-    return [(f"{word}.sha256", blob.sha256), (f"{word}.size", str(blob.size))]

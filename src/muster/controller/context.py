@@ -1,7 +1,9 @@
 """What the controller's functions work with, put together once by the composition root (daemon.py)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from muster.boot.roots import NfsServer, Supplies
 from muster.controller.boots import Boots
 from muster.controller.node_context import ClusterMemory
 from muster.controller.update_limit import UpdateLimit
@@ -26,9 +28,17 @@ class Context:
     node_segment: Blob
     site: str
     """The name of the cluster; it makes machine ids differ between clusters."""
+    kits: Mapping[str, Blob] = field(default_factory=dict)
+    """Programs that some roots need, by the names of model/kits.py; what could not be made is missing."""
+    nfs: NfsServer | None = None
     cluster: ClusterMemory = field(default_factory=ClusterMemory)
     updates: UpdateLimit = field(default_factory=UpdateLimit)
 
     @property
     def world(self) -> World:
         return self.store.world
+
+    @property
+    def supplies(self) -> Supplies:
+        """What roots need beside the image."""
+        return Supplies(self.nfs, self.kits)

@@ -7,6 +7,7 @@ from muster.boot import tokens
 from muster.boot.decide import Decision, Run, Wait, decide
 from muster.boot.facts import HELLO_MAX_BYTES, hello_facts
 from muster.boot.plan import BootKey, OverlayData
+from muster.boot.roots import Asker, equipped
 from muster.controller import pending
 from muster.controller.boots import Boot
 from muster.controller.context import Context
@@ -76,6 +77,7 @@ def _plan(context: Context, boot: Boot, server: str) -> str:
     data = None
     if isinstance(decision, Run) and boot.rebooted_in_vain and boot.kernel != decision.version.kernel_release:
         decision = _wrong_kernel(decision, boot)
+    decision = equipped(decision, context.supplies)
     if isinstance(decision, Run):
         try:
             rendered = _render(context, decision, boot)
@@ -84,7 +86,8 @@ def _plan(context: Context, boot: Boot, server: str) -> str:
             decision = _cannot_render(decision, error)
     now = context.clock.now()
     key = BootKey(boot.boot, tokens.issue(context.token_key, boot.machine, boot.boot, now))
-    return plan_text.render(decision, data, key, server, boot.kernel, now)
+    asker = Asker(boot.machine, boot.kernel, server)
+    return plan_text.render(decision, data, key, asker, context.supplies, now)
 
 
 def _render(context: Context, run: Run, boot: Boot) -> Rendered:

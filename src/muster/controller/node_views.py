@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from muster.boot import ipxe
 from muster.boot.decide import Decision, Run, decide
 from muster.boot.facts import LoaderFacts, machine_facts
+from muster.boot.roots import equipped
 from muster.controller.boots import Boot
 from muster.controller.context import Context
 from muster.model import noderange
@@ -155,7 +156,7 @@ def explain(context: Context, name: str, server: str) -> dict[str, object]:
     return {
         "node": name,
         "machine": (facts.fingerprint or "")[:8],
-        "decision": _decision_words(decision),
+        "decision": _decision_words(equipped(decision, context.supplies)),
         "settings": [
             {"key": value.key, "value": value.value, "source": value.source} for value in effective(world, node).values
         ],

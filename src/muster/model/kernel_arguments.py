@@ -12,5 +12,8 @@ DEBUG = "muster.debug"
 BOOTIF = "BOOTIF"
 """`BOOTIF=01-52-54-00-12-34-56`: hardware type and MAC of the interface that the loader used."""
 
-RESERVED = (SERVER, BOOTIF)
+CONTENT = "muster.content"
+"""`muster.content=16HEX`: which kernel, drivers and initramfs these are (boot/content.py)."""
+
+RESERVED = (SERVER, BOOTIF, CONTENT)
 """Set by the controller; a profile or node may not."""
