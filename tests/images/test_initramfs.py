@@ -113,12 +113,54 @@ def test_the_modules_segment(tree: Path, tmp_path: Path) -> None:
     assert {p.name for p in (tmp_path / "root" / base).glob("modules.*")} == set(initramfs.TABLES)
 
 
-def test_the_same_tree_gives_the_same_bytes(tree: Path, tmp_path: Path) -> None:
-    initramfs.modules_segment(tree, RELEASE, tmp_path / "a")
-    for file in tree.rglob("*"):
+@pytest.fixture
+def nfs_tree(tree: Path) -> Path:
+    """As `tree`, with an NFS client that needs one module of its own and one that every root has."""
+    base = tree / "usr/lib/modules" / RELEASE
+    one = "kernel/drivers/net/ethernet/intel/one.ko"
+    needs = {"kernel/fs/nfs/nfsv4.ko": f"kernel/net/sunrpc/sunrpc.ko {one}", "kernel/net/sunrpc/sunrpc.ko": ""}
+    for name in (*needs, "kernel/fs/nfs/nfsv3.ko"):
+        (base / name).parent.mkdir(parents=True, exist_ok=True)
+        module(base / name, "")
+    process.run(["depmod", "-b", tree, RELEASE])
+    lines = [line for line in (base / "modules.dep").read_text().splitlines() if line.partition(":")[0] not in needs]
+    lines += [f"{name}: {others}" for name, others in needs.items()]
+    (base / "modules.dep").write_text("\n".join(lines) + "\n")
+    return tree
+
+
+def test_what_some_roots_need_is_apart_and_in_the_tables(nfs_tree: Path, tmp_path: Path) -> None:
+    report = initramfs.modules_segment(nfs_tree, RELEASE, tmp_path / "modules", tmp_path / "extra")
+    assert report.modules == ("one", "two")
+    unpack(tmp_path / "modules", tmp_path / "root")
+    tables = (tmp_path / "root/lib/modules" / RELEASE / "modules.dep").read_text()
+    assert all(f"/{name}.ko:" in tables for name in ("one", "two", "nfsv4", "sunrpc"))
+    process.run(["busybox", "cpio", "-idm"], stdin=gunzipped(tmp_path / "extra"), cwd=tmp_path / "root")
+    found = {p.stem: p for p in (tmp_path / "root/lib/modules").rglob("*.ko")}
+    assert found.keys() == {"one", "two", "nfsv4", "sunrpc"}
+    again = process.run(["busybox", "cpio", "-it"], stdin=gunzipped(tmp_path / "extra")).text.splitlines()
+    assert [Path(name).name for name in again if name.endswith(".ko")] == ["nfsv4.ko", "sunrpc.ko"]
+
+
+def gunzipped(file: Path) -> bytes:
+    return process.run(["busybox", "gunzip", "-c", file]).stdout
+
+
+def test_a_kernel_that_cannot_do_it_is_told_of(tree: Path, nfs_tree: Path, tmp_path: Path) -> None:
+    told = initramfs.modules_segment(nfs_tree, RELEASE, tmp_path / "modules", tmp_path / "extra").lacking
+    assert told == ("scratch on a local disk",)
+    with (tree / "usr/lib/modules" / RELEASE / "modules.builtin").open("a") as builtin:
+        builtin.write("kernel/fs/ext4/ext4.ko\n")
+    assert initramfs.modules_segment(tree, RELEASE, tmp_path / "modules").lacking == ()
+
+
+def test_the_same_tree_gives_the_same_bytes(nfs_tree: Path, tmp_path: Path) -> None:
+    initramfs.modules_segment(nfs_tree, RELEASE, tmp_path / "a", tmp_path / "a.extra")
+    for file in nfs_tree.rglob("*"):
         os.utime(file, (1, 1), follow_symlinks=False)
-    initramfs.modules_segment(tree, RELEASE, tmp_path / "b")
+    initramfs.modules_segment(nfs_tree, RELEASE, tmp_path / "b", tmp_path / "b.extra")
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert (tmp_path / "a.extra").read_bytes() == (tmp_path / "b.extra").read_bytes()
 
 
 def test_firmware_outside_the_tree_is_never_taken(tree: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from muster.host import process
 from muster.host.clock import SystemClock
 from muster.host.files import locked
 from muster.images import transfer, verity
@@ -21,10 +22,12 @@ RELEASE = "6.1.0-40-amd64"
 FAST = Options(level=3)
 
 
-def segment(tree: Path, release: str, out: Path) -> SegmentReport:
+def segment(tree: Path, release: str, out: Path, extra: Path) -> SegmentReport:
     """A fixed modules segment: these trees hold no real modules."""
     out.write_bytes(f"modules of {release} in {tree.name}".encode())
-    return SegmentReport((), (), ("bnx2: bnx2/bnx2-mips-09-6.2.1b.fw",), 0, out.stat().st_size)
+    extra.write_bytes(b"an NFS client")
+    missing = ("bnx2: bnx2/bnx2-mips-09-6.2.1b.fw",)
+    return SegmentReport((), (), missing, 0, out.stat().st_size, ("scratch on a local disk",))
 
 
 @pytest.fixture
@@ -61,7 +64,10 @@ def test_a_version_says_what_it_is(workshop: Workshop, blobs: Blobs) -> None:
     assert packed.warnings == (
         "1 firmware files that the network and storage drivers name are not in the image: "
         "bnx2: bnx2/bnx2-mips-09-6.2.1b.fw",
+        f"kernel {RELEASE} has no modules for: scratch on a local disk",
     )
+    assert version.extra is not None and version.extra in version.blobs and version.acls is None
+    assert blobs.path(version.extra.sha256).read_bytes() == b"an NFS client"
     for blob in version.blobs:
         blobs.verify(blob)
     verity.verify(blobs.path(version.root.sha256), version.verity)
@@ -171,10 +177,76 @@ def test_what_a_killed_pack_left_is_removed(workshop: Workshop, blobs: Blobs) ->
     assert not left.parent.exists()
 
 
+ODD = ("etc/two words", "etc/-x", "etc/back\\slash", "etc/new\nline", "etc/\u00e4")
+
+
+def set_acls(root: Path) -> None:
+    """On the root itself, a folder with a default, files of odd names, and a file that a pack leaves out."""
+    (root / "tmp").mkdir()
+    for name in (*ODD, "tmp/x"):
+        (root / name).write_text("x")
+        process.run(["setfacl", "-m", "user:1234:rw,group:4321:r", root / name])
+    process.run(["setfacl", "-m", "user:1000:rwx", "--", root])
+    process.run(["setfacl", "-m", "user:1000:rx,default:user:1001:rwx", root / "etc"])
+
+
+def acls_of(root: Path) -> dict[str, list[tuple[str, bytes]]]:
+    names = ("system.posix_acl_access", "system.posix_acl_default")
+    found = {}
+    for path in (root, *root.rglob("*")):
+        has = os.listxattr(path, follow_symlinks=False)
+        if held := [(name, os.getxattr(path, name)) for name in names if name in has]:
+            found[str(path.relative_to(root))] = held
+    return found
+
+
 @pytest.mark.root
-def test_acls_that_get_lost_are_named(workshop: Workshop, root: Path, blobs: Blobs) -> None:
-    acl = b"\x02\0\0\0" + bytes.fromhex(
-        "01000700ffffffff02000400e803000004000500ffffffff10000700ffffffff20000500ffffffff"
-    )
-    os.setxattr(root / "etc", "system.posix_acl_access", acl)
-    assert any("lost on 1 paths: etc" in warning for warning in make(workshop, blobs).warnings)
+def test_acls_come_back_as_they_were(workshop: Workshop, root: Path, blobs: Blobs, tmp_path: Path) -> None:
+    set_acls(root)
+    packed = make(workshop, blobs)
+    assert packed.version.acls is not None and packed.version.acls in packed.version.blobs
+    assert not any("ACL" in warning for warning in packed.warnings)
+    out = tmp_path / "out"
+    process.run(["unsquashfs", "-no-progress", "-quiet", "-d", out, blobs.path(packed.version.root.sha256)])
+    assert not acls_of(out)
+    process.run(["setfacl", f"--restore={blobs.path(packed.version.acls.sha256)}"], cwd=out)
+    wanted = acls_of(root)
+    assert wanted.pop("tmp/x") and set(wanted) == {".", "etc", *ODD}
+    assert acls_of(out) == wanted
+
+
+@pytest.mark.root
+def test_acls_change_the_version_and_not_its_root(workshop: Workshop, root: Path, blobs: Blobs) -> None:
+    bare = make(workshop, blobs).version
+    process.run(["setfacl", "-m", "user:1000:rx", root / "etc"])
+    first = make(workshop, blobs)
+    process.run(["setfacl", "-m", "user:1000:r", root / "etc"])
+    second = make(workshop, blobs)
+    assert not first.reused and not second.reused
+    assert bare.root == first.version.root == second.version.root
+    assert len({bare.acls, first.version.acls, second.version.acls}) == 3
+    again = make(workshop, blobs)
+    assert again.reused and again.version == second.version
+
+
+@pytest.mark.root
+def test_the_size_in_a_tmpfs_is_what_a_tmpfs_says(workshop: Workshop, root: Path, blobs: Blobs, tmp_path: Path) -> None:
+    (root / "odd").write_bytes(b"x" * 5001)
+    os.link(root / "odd", root / "odd-again")
+    with (root / "holes").open("wb") as file:
+        file.seek(3 << 20)
+        file.write(b"end")
+    (root / "zeros").write_bytes(bytes(1 << 20))
+    (root / "long-link").symlink_to("x" * 200)
+    (root / "tmp").mkdir()
+    (root / "tmp/left-out").write_bytes(b"x" * 100_000)
+    version = make(workshop, blobs).version
+    mounted = tmp_path / "tmpfs"
+    mounted.mkdir()
+    process.run(["mount", "-t", "tmpfs", "tmpfs", mounted])
+    try:
+        process.run(["unsquashfs", "-no-progress", "-quiet", "-f", "-d", mounted, blobs.path(version.root.sha256)])
+        status = os.statvfs(mounted)
+        assert version.sizes["unpacked"] == (status.f_blocks - status.f_bfree) * status.f_frsize
+    finally:
+        process.run(["umount", mounted])

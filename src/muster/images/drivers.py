@@ -50,6 +50,18 @@ ROOT = (
     "drivers/md/{dm-mod,dm-bufio,dm-verity,dm-multipath,dm-round-robin,dm-service-time,dm-queue-length}",
     "net/packet/af_packet",
 )
+NFS_ROOT = ("fs/nfs/{nfs,nfsv4}",)
+"""Not auth_rpcgss: with it the client asks for Kerberos first, and waits for a daemon that no node has."""
+LOCAL_DISK = (
+    "fs/ext4/*",
+    "crypto/crc32c_generic",
+    "arch/*/crypto/crc32c*",
+)
+"""ext4 asks for crc32c by an alias, so that no dependency tells of it."""
+EXTRA = (*NFS_ROOT, *LOCAL_DISK)
+"""What some roots need and others need not carry; fetched when the plan says so."""
+NEEDED = {"nfsv4": "roots nfs and tmpfs", "ext4": "scratch on a local disk"}
+"""Modules of those, or built in, without which something cannot be had, and what."""
 WANTED = (*NETWORK, *INFINIBAND, *VIRTUAL, *STORAGE, *CONSOLE, *ROOT)
 
 UNWANTED = (

@@ -1,7 +1,8 @@
 """The two segments of the initramfs: `modules`, from an image's kernel, and `node`, from this release.
 
 Each is a newc cpio, compressed by zstd and padded with zeros to 512 bytes; the same inputs give the same
-bytes. The loader concatenates them (DESIGN section 2, step 4).
+bytes. The loader concatenates them (DESIGN section 2, step 4). Modules that only some roots need are `extra`:
+a third cpio, by gzip, which busybox on the node unpacks.
 """
 
 import re
@@ -20,6 +21,10 @@ from muster.images import drivers
 from muster.model.errors import RequestError
 
 NODE = Path(__file__).parent.parent / "node"
+ZSTD = ("zstd", "-19", "-T0", "-q", "-c")
+"""For what the loader hands to the kernel."""
+GZIP = ("gzip", "-9", "-n", "-c")
+"""For what busybox unpacks, which knows no zstd."""
 UNPACKERS = {".xz": ("xz", "-dc"), ".zst": ("zstd", "-dcq"), ".gz": ("gzip", "-dc")}
 TABLES = ("modules.dep", "modules.alias", "modules.builtin")
 """What busybox's modprobe reads; the binary indexes of kmod are left out."""
@@ -30,30 +35,39 @@ LISTS = ("modules.builtin", "modules.builtin.modinfo", "modules.order")
 @dataclass(frozen=True)
 class SegmentReport:
     """What went into a modules segment, with sizes in bytes; `missing_firmware` names firmware as `module: file`
-    that a driver may ask for and the image does not hold."""
+    that a driver may ask for and the image does not hold, `lacking` what this kernel cannot do for a root."""
 
     modules: tuple[str, ...]
     firmware: tuple[str, ...]
     missing_firmware: tuple[str, ...]
     unpacked: int
     size: int
+    lacking: tuple[str, ...] = ()
 
 
-def modules_segment(tree: Path, release: str, out: Path) -> SegmentReport:
-    """Write the modules segment for kernel `release` of an unpacked image.
+def modules_segment(tree: Path, release: str, out: Path, extra: Path | None = None) -> SegmentReport:
+    """Write the modules segment for kernel `release` of an unpacked image, and to `extra` what only some roots need.
 
-    Raises RequestError when the tree has no such kernel or its modules were never indexed.
+    The tables in the segment know both. Raises RequestError when the tree has no such kernel or its modules were
+    never indexed.
     """
     source = _modules_folder(tree, release)
     chosen = choose(source)
+    more = [name for name in choose(source, drivers.EXTRA) if name not in chosen]
     with tempfile.TemporaryDirectory(dir=out.parent) as bench:
         staged = Path(bench)
-        _stage(source, chosen, staged / "lib/modules" / release)
+        folder = staged / "lib/modules" / release
+        modules = [*_stage(source, chosen, folder)]
+        extra_modules = [*_stage(source, more, folder)]
+        _stage_lists(source, folder)
         process.run(["depmod", "-b", staged, release])
-        names = _names_of_firmware(staged, release)
+        names = _names_of_firmware(modules)
         found = {name: file for name in sorted(set(names)) if (file := _firmware(tree, name))}
-        entries = [*_modules_entries(staged, release), *_firmware_entries(found.values())]
-        _compressed(_sorted(entries), out)
+        tables = [table for name in TABLES if (table := folder / name).is_file()]
+        entries = [*_modules_entries(staged, [*modules, *tables]), *_firmware_entries(found.values())]
+        _segment(_sorted(entries), out)
+        if extra is not None:
+            _compressed(_sorted(_modules_entries(staged, extra_modules)), extra, GZIP)
         unpacked = sum(e.data.stat().st_size for e in entries if isinstance(e.data, Path))
     missing = sorted(f"{module}: {name}" for name, users in names.items() if name not in found for module in users)
     return SegmentReport(
@@ -62,6 +76,7 @@ def modules_segment(tree: Path, release: str, out: Path) -> SegmentReport:
         tuple(missing),
         unpacked,
         out.stat().st_size,
+        tuple(what for module, what in drivers.NEEDED.items() if not _has(source, module)),
     )
 
 
@@ -70,7 +85,7 @@ def node_segment(out: Path, *, release: str, busybox: Path | None = None) -> Pat
 
     Raises RequestError when there is no statically linked busybox.
     """
-    _compressed(_sorted(_node_entries(release, _static(busybox))), out)
+    _segment(_sorted(_node_entries(release, _static(busybox))), out)
     return out
 
 
@@ -79,13 +94,13 @@ def node_inputs() -> list[Path]:
     return [_static(None), *_scripts()]
 
 
-def choose(source: Path) -> list[str]:
-    """The modules of a kernel (paths below its folder, in order) that the patterns of `drivers` find,
+def choose(source: Path, wanted: tuple[str, ...] = drivers.WANTED) -> list[str]:
+    """The modules of a kernel (paths below its folder, in order) that patterns of `drivers` find,
     with all they depend on, softly too."""
     needs = _dependencies(source)
     aliases = {_module(name): name for name in needs}
     soft = _soft_dependencies(source)
-    todo = [name for name in needs if _wanted(name)]
+    todo = [name for name in needs if _fits(name, wanted) and not _fits(name, drivers.UNWANTED)]
     chosen: set[str] = set()
     while todo:
         name = todo.pop()
@@ -131,9 +146,15 @@ def _module(name: str) -> str:
     return PurePosixPath(name).name.partition(".")[0].replace("-", "_")
 
 
-def _wanted(name: str) -> bool:
-    bare = name.removeprefix("kernel/").partition(".ko")[0]
-    return bool(_pattern(drivers.WANTED).fullmatch(bare)) and not _pattern(drivers.UNWANTED).fullmatch(bare)
+def _fits(name: str, patterns: tuple[str, ...]) -> bool:
+    return bool(_pattern(patterns).fullmatch(name.removeprefix("kernel/").partition(".ko")[0]))
+
+
+def _has(source: Path, module: str) -> bool:
+    """Whether the kernel has it, as a module or built in."""
+    builtin = source / "modules.builtin"
+    names = [*_dependencies(source), *(builtin.read_text().splitlines() if builtin.is_file() else ())]
+    return module in map(_module, names)
 
 
 @cache
@@ -148,8 +169,8 @@ def _alternatives(pattern: str) -> Iterator[str]:
     return ("".join(words) for words in product(*parts))
 
 
-def _stage(source: Path, chosen: Iterable[str], target: Path) -> None:
-    """Lay the modules out for depmod, uncompressed: the segment's own compression does better."""
+def _stage(source: Path, chosen: Iterable[str], target: Path) -> Iterator[Path]:
+    """Lay the modules out for depmod, uncompressed: the segment's own compression does better. Where each lies."""
     for name in chosen:
         file = source / name
         unpacker = UNPACKERS.get(file.suffix)
@@ -157,20 +178,23 @@ def _stage(source: Path, chosen: Iterable[str], target: Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         if unpacker is None:
             shutil.copyfile(file, place)
-            continue
-        with place.open("wb") as out:
-            process.run([*unpacker, file], stdout=out)
+        else:
+            with place.open("wb") as out:
+                process.run([*unpacker, file], stdout=out)
+        yield place
+
+
+def _stage_lists(source: Path, target: Path) -> None:
     for name in LISTS:
         if (source / name).is_file():
             shutil.copyfile(source / name, target / name)
 
 
-def _names_of_firmware(staged: Path, release: str) -> dict[str, list[str]]:
+def _names_of_firmware(modules: Iterable[Path]) -> dict[str, list[str]]:
     """Each firmware file that the staged modules name, and the modules that name it."""
-    files = sorted((staged / "lib/modules" / release).rglob("*.ko"))
     found: dict[str, list[str]] = {}
     module = ""
-    for line in process.run(["modinfo", *files]).text.splitlines():
+    for line in process.run(["modinfo", *sorted(modules)]).text.splitlines():
         key, _, value = line.partition(":")
         if key == "filename":
             module = _module(value.strip())
@@ -189,10 +213,8 @@ def _firmware(tree: Path, name: str) -> tuple[str, Path] | None:
     return None
 
 
-def _modules_entries(staged: Path, release: str) -> Iterator[cpio.Entry]:
-    folder = staged / "lib/modules" / release
-    files = [*folder.rglob("*.ko"), *(folder / name for name in TABLES)]
-    return (cpio.file(str(file.relative_to(staged)), file) for file in files if file.is_file())
+def _modules_entries(staged: Path, files: Iterable[Path]) -> Iterator[cpio.Entry]:
+    return (cpio.file(str(file.relative_to(staged)), file) for file in files)
 
 
 def _firmware_entries(found: Iterable[tuple[str, Path]]) -> Iterator[cpio.Entry]:
@@ -235,13 +257,18 @@ def _sorted(entries: Iterable[cpio.Entry]) -> list[cpio.Entry]:
     return [named[name] for name in sorted(named)]
 
 
-def _compressed(entries: list[cpio.Entry], out: Path) -> None:
+def _segment(entries: list[cpio.Entry], out: Path) -> None:
+    _compressed(entries, out, ZSTD)
+    with out.open("r+b") as packed:
+        _pad(packed)
+
+
+def _compressed(entries: list[cpio.Entry], out: Path, by: tuple[str, ...]) -> None:
     with tempfile.TemporaryFile(dir=out.parent) as plain:
         cpio.write(plain, entries)
         plain.seek(0)
         with out.open("wb") as packed:
-            process.run(["zstd", "-19", "-T0", "-q", "-c"], stdin=plain, stdout=packed)
-            _pad(packed)
+            process.run(by, stdin=plain, stdout=packed)
     out.chmod(stat.S_IRUSR | stat.S_IWUSR | stat.S_IRGRP | stat.S_IROTH)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from muster.host import process
 from muster.host.files import locked
-from muster.images import fingerprint, initramfs, kernel, leaks, software, squashfs, verity
+from muster.images import acls, fingerprint, initramfs, kernel, leaks, software, squashfs, verity
 from muster.images.build import Workshop, lock_file, tree_of
 from muster.images.progress import Progress
 from muster.images.shelf import Shelf, code_digest, discard
@@ -18,6 +18,7 @@ from muster.model.objects import Blob, Version
 from muster.store.blobs import Blobs
 
 MADE_BY = (
+    "acls.py",
     "drivers.py",
     "fingerprint.py",
     "initramfs.py",
@@ -56,7 +57,8 @@ class Packed:
         return self.version.manifest()
 
 
-Segment = Callable[[Path, str, Path], initramfs.SegmentReport]
+Segment = Callable[[Path, str, Path, Path], initramfs.SegmentReport]
+"""As initramfs.modules_segment: tree, release, where the segment and where the extra modules go."""
 
 
 def pack(
@@ -80,7 +82,7 @@ def pack(
             leaks.refuse(tree)
         progress("reading the tree", None)
         survey = fingerprint.survey(tree)
-        warnings = _warnings(tree, survey)
+        warnings = _warnings(tree)
         shelf = Shelf(workshop.cache / "versions", KEPT_VERSIONS)
         key = _key(name, survey, options)
         if (version := _earlier(shelf, key, blobs)) is not None:
@@ -105,7 +107,7 @@ def _make(
 ) -> tuple[Version, tuple[str, ...]]:
     release, kernel_path = kernel.choose(tree, options.kernel)
     progress(f"kernel {release} and its modules segment", 0.1)
-    report = segment(tree.root, release, bench / "modules")
+    report = segment(tree.root, release, bench / "modules", bench / "extra")
     progress(f"squashfs, zstd level {options.level}", 0.2)
     squashfs.make(tree, bench / "root", level=options.level)
     progress("verity hash tree", 0.9)
@@ -122,9 +124,11 @@ def _make(
         "verity": table,
         "packages": _package_list(tree, blobs),
         "features": software.features(tree),
-        "sizes": {"tree": survey.size},
+        "extra": blobs.put_file(bench / "extra", move=True),
+        "acls": blobs.put_bytes(acls.read(tree, survey.acl)) if survey.acl else None,
+        "sizes": {"tree": survey.size, "unpacked": survey.unpacked},
     }
-    return _named(content), _missing_firmware(report.missing_firmware)
+    return _named(content), (*_missing_firmware(report.missing_firmware), *_lacking(release, report.lacking))
 
 
 def _named(content: dict[str, object]) -> Version:
@@ -138,14 +142,12 @@ def _package_list(tree: Tree, blobs: Blobs) -> Blob:
     return blobs.put_bytes("".join(f"{line}\n" for line in software.packages(tree)).encode())
 
 
-def _warnings(tree: Tree, survey: fingerprint.Survey) -> tuple[str, ...]:
-    found = []
-    if survey.acl:
-        shown = ", ".join(survey.acl[:5])
-        found.append(f"POSIX ACLs are not part of a squashfs; lost on {len(survey.acl)} paths: {shown}")
-    if not software.packages(tree):
-        found.append("no package database: the package list is empty")
-    return tuple(found)
+def _warnings(tree: Tree) -> tuple[str, ...]:
+    return () if software.packages(tree) else ("no package database: the package list is empty",)
+
+
+def _lacking(release: str, lacking: tuple[str, ...]) -> tuple[str, ...]:
+    return (f"kernel {release} has no modules for: {', '.join(lacking)}",) if lacking else ()
 
 
 def _missing_firmware(missing: tuple[str, ...]) -> tuple[str, ...]:

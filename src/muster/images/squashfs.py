@@ -4,6 +4,7 @@ Times of files are content: a tree whose times differ gives other bytes. The fil
 them, so the clock of this machine never enters.
 """
 
+import fnmatch
 from pathlib import Path
 
 from muster.host import process
@@ -12,6 +13,8 @@ from muster.model.errors import CommandError, RequestError
 
 BLOCK = 4096
 """Data and hash blocks of verity; mksquashfs pads to it."""
+DATA_BLOCK = 128 << 10
+"""What is compressed at once. A block of zeros in a sparse file is a hole again when it is unpacked."""
 
 LEAVE_OUT = (
     "boot/vmlinuz-*",
@@ -32,7 +35,14 @@ LEAVE_OUT = (
 """A node gets its kernel apart from its root, and its init fills the rest at every boot."""
 
 LOST_ATTRIBUTES = ("system.posix_acl_access", "system.posix_acl_default")
-"""mksquashfs stores user., trusted. and security. only (squashfs-tools 4.5, xattr.c)."""
+"""mksquashfs stores user., trusted. and security. only (squashfs-tools 4.5, xattr.c); images/acls.py keeps these."""
+
+
+def left_out(path: str) -> bool:
+    """Whether a path of a tree is not in its squashfs, as what matches LEAVE_OUT or lies below it."""
+    parts = path.split("/")
+    patterns = (pattern.split("/") for pattern in LEAVE_OUT)
+    return any(len(parts) >= len(p) and all(map(fnmatch.fnmatchcase, parts, p)) for p in patterns)
 
 
 def make(tree: Tree, out: Path, *, level: int = 15, memory: str = "512M") -> None:
@@ -40,8 +50,8 @@ def make(tree: Tree, out: Path, *, level: int = 15, memory: str = "512M") -> Non
     if not 1 <= level <= 22:
         raise RequestError(f"zstd has levels 1 to 22, not {level}")
     newest = max(int(status.st_mtime) for _, status in tree.walk())
-    argv = ["mksquashfs", str(tree.root), str(out), "-comp", "zstd", "-Xcompression-level", str(level), "-b", "128K"]
-    argv += ["-xattrs", "-reproducible", "-noappend", "-no-progress", "-quiet", "-mem", memory]
+    argv = ["mksquashfs", str(tree.root), str(out), "-comp", "zstd", "-Xcompression-level", str(level)]
+    argv += ["-b", str(DATA_BLOCK), "-xattrs", "-reproducible", "-noappend", "-no-progress", "-quiet", "-mem", memory]
     done = process.run([*argv, "-wildcards", "-e", *LEAVE_OUT], env={"SOURCE_DATE_EPOCH": str(max(newest, 0))})
     complaints = [line for line in done.stderr.decode(errors="replace").splitlines() if _serious(line)]
     if complaints:
