@@ -20,6 +20,11 @@ class Member:
     data: bytes
 
 
+def read_extra(file: Path) -> list[Member]:
+    """The members of the modules that only some roots need."""
+    return list(_members(process.run(["gzip", "-dc", file]).stdout))
+
+
 def read_segment(file: Path) -> list[Member]:
     """The members of a zstd-compressed segment, with the padding behind it."""
     # the zeros up to 512 bytes are no zstd frame: zstd says so after it has written everything

@@ -1,4 +1,6 @@
-"""What the two segments of the initramfs hold, by size. Needs root, for the image's tree; no machine is started.
+"""What the two segments of the initramfs hold, by size, and what only some roots fetch: modules and kits.
+
+Needs root, for the image's tree; no machine is started.
 
     python -m bench.segments [--markdown] [RECIPE ...]      (default: debian12-tiny debian12)
 
@@ -13,13 +15,14 @@ from pathlib import Path
 
 import muster
 from bench import text
-from bench.archive import Member, read_segment
+from bench.archive import Member, read_extra, read_segment
 from muster.host import process
 from muster.host.clock import SystemClock
 from muster.host.paths import Paths
-from muster.images import build, initramfs, kernel, recipe
+from muster.images import build, initramfs, kernel, kits, recipe
 from muster.images.progress import silent
 from muster.images.tree import Tree
+from muster.model.kits import KITS
 
 RECIPES = ("debian12-tiny", "debian12")
 LIMITS = {"cloud": 4 * text.MIB, "generic": 12 * text.MIB}
@@ -74,21 +77,32 @@ def group_of(name: str) -> str:
     return next((title for title, starts in GROUPS if below.startswith(starts)), SHARED)
 
 
-def modules(name: str, workshop: build.Workshop) -> Segment:
-    """The modules segment of a recipe's image, which is built first if the cache has no tree of it."""
+def modules(name: str, workshop: build.Workshop) -> tuple[Segment, Segment]:
+    """Modules segment and extra modules of a recipe's image, which is built first if the cache has no tree of it."""
     loaded = recipe.load(recipe.find(name, Paths().etc / "recipes"))
     tree = build.build(workshop, loaded, fresh=False, progress=silent).tree
     release, _ = kernel.choose(Tree(tree))
-    out = workshop.images / f"{name}.modules"
-    initramfs.modules_segment(tree, release, out)
+    out, extra = workshop.images / f"{name}.modules", workshop.images / f"{name}.extra"
+    initramfs.modules_segment(tree, release, out, extra)
     members = [member for member in read_segment(out) if member.data]
     order = [*(title for title, _ in GROUPS), SHARED, FIRMWARE, TABLES]
     grouped = [(title, [m for m in members if group_of(m.name) == title]) for title in order]
-    return Segment(
-        f"modules: {name}, kernel {release}",
-        tuple(_group(title, found) for title, found in grouped if found),
-        out.stat().st_size,
+    groups = tuple(_group(title, found) for title, found in grouped if found)
+    more = tuple(_group(Path(member.name).stem, [member]) for member in read_extra(extra) if member.data)
+    return (
+        Segment(f"modules: {name}, kernel {release}", groups, out.stat().st_size),
+        Segment(f"extra, for nfs, tmpfs and local disks: {name}, kernel {release}", more, extra.stat().st_size),
     )
+
+
+def all_kits(folder: Path) -> Segment:
+    """The kits of this machine's programs."""
+    groups = []
+    for name in KITS:
+        found = kits.files(name)
+        size = kits.make(found, folder / name).stat().st_size
+        groups.append(Group(name, len(found), sum(path.stat().st_size for path in found.values()), size))
+    return Segment("kits, each for the roots that need it", tuple(groups), sum(group.packed for group in groups))
 
 
 def node(folder: Path) -> Segment:
@@ -104,9 +118,9 @@ def _group(name: str, members: Sequence[Member]) -> Group:
     return Group(name, len(members), len(data), packed)
 
 
-def markdown(node_segment: Segment, all_modules: Sequence[Segment]) -> str:
-    """The node segment, then each modules segment, then the totals against their limits."""
-    parts = [_shown(segment) for segment in (node_segment, *all_modules)]
+def markdown(node_segment: Segment, all_modules: Sequence[Segment], others: Sequence[Segment]) -> str:
+    """The node segment, then each modules segment, what only some roots fetch, the totals against their limits."""
+    parts = [_shown(segment) for segment in (node_segment, *all_modules, *others)]
     return "\n\n".join([*parts, "### Both segments together\n\n" + _totals(node_segment, all_modules)])
 
 
@@ -130,7 +144,9 @@ def measure(names: Sequence[str]) -> str:
     """Everything, as Markdown."""
     with tempfile.TemporaryDirectory() as folder:
         workshop = build.Workshop(Path(folder), Paths().cache, SystemClock())
-        return markdown(node(Path(folder)), [modules(name, workshop) for name in names])
+        found = [modules(name, workshop) for name in names]
+        others = [*(extra for _, extra in found), all_kits(Path(folder))]
+        return markdown(node(Path(folder)), [segment for segment, _ in found], others)
 
 
 def main() -> None:

@@ -1,9 +1,10 @@
 """A segment is read back as it was written, and its files are sorted into groups."""
 
+import gzip
 from pathlib import Path
 
 import pytest
-from bench.archive import read_segment
+from bench.archive import read_extra, read_segment
 from bench.segments import FIRMWARE, SHARED, TABLES, group_of
 
 from muster.host import cpio, process
@@ -18,6 +19,8 @@ def test_a_segment_is_read_back(tmp_path: Path) -> None:
     packed.write_bytes(process.run(["zstd", "-q", "-c", plain]).stdout + bytes(300))
     found = [(member.name, member.data) for member in read_segment(packed)]
     assert found == [("a", b""), ("a/odd", b"12345"), ("empty", b""), ("z", b"a/odd")]
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    assert [(member.name, member.data) for member in read_extra(packed)] == found
 
 
 @pytest.mark.parametrize(

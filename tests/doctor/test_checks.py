@@ -19,7 +19,9 @@ from muster.doctor import checks, contents, machine, mirrors, network, services
 from muster.doctor.finding import Check, Finding, Look, Patient
 from muster.host import process
 from muster.host.paths import Paths
+from muster.images import kits
 from muster.model.errors import StoreError
+from muster.model.kits import KITS
 from muster.model.objects import Version
 from muster.model.world import World
 from muster.services import loaders
@@ -208,6 +210,21 @@ def test_blobs_missing_short_and_rotten(patient: Patient) -> None:
     blobs.remove(version.kernel.sha256)
     (found,) = bad(contents.blobs, well)
     assert "is missing" in found.message and "has 1 bytes" in found.message and "muster image pack debian" in found.hint
+
+
+@pytest.mark.tools
+def test_kits_not_built_lost_and_without_their_programs(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {found.message for found in bad(contents.kits, patient)} == {"not built yet: nodes that need it wait"}
+    for name in KITS:
+        blob = Blobs(patient.paths.blobs).put_bytes(name.encode())
+        (patient.paths.state / f"kit-{name}.json").write_text(json.dumps({"key": "", **blob.model_dump()}))
+    assert not bad(contents.kits, patient)
+    Blobs(patient.paths.blobs).remove(blob.sha256)
+    (lost,) = bad(contents.kits, patient)
+    assert (lost.where, lost.level) == (f"kit {name}", "problem") and "is missing" in lost.message
+    monkeypatch.setattr(kits, "SYSTEM_FOLDERS", "/nowhere")
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert {found.hint for found in bad(contents.kits, patient)} >= {"apt-get install dmsetup", "apt-get install acl"}
 
 
 def test_nodes_that_share_a_machine_to_switch_or_lie_in_no_network(patient: Patient) -> None:

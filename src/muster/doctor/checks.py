@@ -36,6 +36,7 @@ CHECKS = (
     Check("secrets", contents.secrets, "read by nobody else"),
     Check("blobs", contents.blobs, "all that versions name are there", needs=("world",)),
     Check("node segment", contents.node_segment, "there"),
+    Check("kits", contents.kits, "all there"),
     Check("nodes", contents.nodes, "nothing odd", needs=("world",)),
     Check("mirrors", mirrors.reachable, "no recipe is used"),
 )

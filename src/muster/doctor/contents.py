@@ -9,8 +9,10 @@ from pathlib import Path
 
 from muster.doctor.finding import Finding, Patient, problem, warning
 from muster.doctor.network import some
+from muster.images.kits import files as kit_files
 from muster.model.cascade import Cascade, effective
 from muster.model.errors import MusterError, NotFoundError
+from muster.model.kits import KITS
 from muster.model.objects import Blob, Node, Version
 from muster.services.prepare import TOKEN_KEY
 from muster.store.blobs import Blobs
@@ -46,19 +48,35 @@ def blobs(patient: Patient) -> Iterator[Finding]:
 
 def node_segment(patient: Patient) -> Iterator[Finding]:
     """The part of the initramfs that is ours is there."""
-    remembered = patient.paths.state / "node-segment.json"
+    yield from _built(patient, "node segment", "node-segment", "no node can boot")
+
+
+def kits(patient: Patient) -> Iterator[Finding]:
+    """The programs that some roots need are installed, and packed for the nodes."""
+    for name in KITS:
+        try:
+            kit_files(name)
+        except MusterError as error:
+            yield warning(f"kit {name}", f"{error.message}: nodes that need it wait", error.hint)
+            continue
+        yield from _built(patient, f"kit {name}", f"kit-{name}", "nodes that need it wait")
+
+
+def _built(patient: Patient, what: str, file: str, harm: str) -> Iterator[Finding]:
+    """What the app builds at its start, and remembers in `file`, is there; `harm` is what its absence does."""
+    remembered = patient.paths.state / f"{file}.json"
     again = "systemctl restart muster builds it anew"
     try:
         known = json.loads(remembered.read_text())
         wrong = _wrong(patient, Blob(sha256=known["sha256"], size=known["size"]))
     except FileNotFoundError:
-        yield problem(str(remembered), "not built yet: no node can boot", again)
+        yield problem(str(remembered), f"not built yet: {harm}", again)
         return
     except (OSError, ValueError, KeyError) as error:
         yield problem(str(remembered), f"cannot be read: {error}", again)
         return
     if wrong:
-        yield problem("node segment", wrong, again)
+        yield problem(what, wrong, again)
 
 
 def nodes(patient: Patient) -> Iterator[Finding]:
