@@ -20,7 +20,7 @@ from muster.controller.objects import apply
 from muster.daemon import Daemon
 from muster.host.clock import SystemClock
 from muster.host.paths import Paths
-from muster.images import initramfs
+from muster.images import initramfs, kits
 from muster.model.errors import ConflictError, DeniedError, MusterError, NotFoundError, RequestError, StoreError
 from muster.model.objects import Version
 from muster.model.world import Change
@@ -51,6 +51,8 @@ def prepared(prefix: Path) -> Paths:
 def build(monkeypatch: pytest.MonkeyPatch) -> Iterator[Build]:
     """The app of a prefix, in this process."""
     monkeypatch.setattr(initramfs, "node_segment", lambda path, **_: _written(path))
+    monkeypatch.setattr(kits, "files", lambda _kit: {})
+    monkeypatch.setattr(kits, "make", lambda _files, path: _written(path))
     built: list[Daemon] = []
 
     def make(paths: Paths) -> Daemon:
