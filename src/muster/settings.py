@@ -12,7 +12,11 @@ from muster.host import files
 from muster.model.errors import NotFoundError, RequestError
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
+NFS_SERVERS = ("auto", "kernel", "ganesha", "off")
 DEFAULT_USER = "muster"
+UNPRIVILEGED = 1024
+"""The first port that needs no privilege (ip(7))."""
+
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}|\d{1,9}")
 
 
@@ -21,12 +25,15 @@ class Settings:
     """`listen`: node-facing `ADDR:PORT` of nginx, all with one port. `app_port`: on loopback, for nginx to the app.
 
     `user`: a name or a numeric id, not root, that all services run as. `log_level`: one of LOG_LEVELS.
+    `nfs`: who serves NFS to nodes, one of NFS_SERVERS. `nfs_port`: of nfs-ganesha; the kernel's server has its own.
     """
 
     listen: tuple[str, ...]
     app_port: int = 9899
     user: str = DEFAULT_USER
     log_level: str = "info"
+    nfs: str = "auto"
+    nfs_port: int = 2049
 
     @property
     def port(self) -> int:
@@ -45,7 +52,14 @@ def read(path: Path) -> Settings:
     return _Reader(path).settings(text)
 
 
-def check(listen: tuple[str, ...], app_port: str, user: str, log_level: str) -> Settings:
+def check(
+    listen: tuple[str, ...],
+    app_port: str,
+    user: str,
+    log_level: str = Settings.log_level,
+    nfs: str = Settings.nfs,
+    nfs_port: str = str(Settings.nfs_port),
+) -> Settings:
     """Settings from plain texts. Raises ValueError saying `KEY: what is wrong`."""
     if not listen:
         raise ValueError("listen: at least one ADDR:PORT is needed")
@@ -60,7 +74,13 @@ def check(listen: tuple[str, ...], app_port: str, user: str, log_level: str) -> 
         raise ValueError(f"user: not a user name or numeric id without root: {user!r}")
     if log_level not in LOG_LEVELS:
         raise ValueError(f"log_level: {log_level!r} is none of {', '.join(LOG_LEVELS)}")
-    return Settings(listen, int(app_port), user, log_level)
+    if nfs not in NFS_SERVERS:
+        raise ValueError(f"nfs: {nfs!r} is none of {', '.join(NFS_SERVERS)}")
+    if _port("nfs_port", nfs_port) < UNPRIVILEGED:
+        raise ValueError(f"nfs_port: from {UNPRIVILEGED} on, because the server does not run as root")
+    if int(nfs_port) in ports or int(nfs_port) == int(app_port):
+        raise ValueError("nfs_port: must differ from the port of listen and from app_port")
+    return Settings(listen, int(app_port), user, log_level, nfs, int(nfs_port))
 
 
 def write_default(path: Path, settings: Settings) -> None:
@@ -76,6 +96,11 @@ app_port: {settings.app_port}
 user: {settings.user}
 # {", ".join(LOG_LEVELS)}
 log_level: {settings.log_level}
+# Who serves NFS, for nodes with root nfs or tmpfs. auto: the kernel's server where one runs already, else nfs-ganesha,
+# started when a node needs it. kernel or ganesha: only that one. off: nobody.
+nfs: {settings.nfs}
+# Port of nfs-ganesha.
+nfs_port: {settings.nfs_port}
 """
     files.write_atomic(path, text.encode())
 
@@ -102,6 +127,8 @@ class _Reader:
                 plain.get("app_port", str(Settings.app_port)),
                 plain.get("user", Settings.user),
                 plain.get("log_level", Settings.log_level),
+                plain.get("nfs", Settings.nfs),
+                plain.get("nfs_port", str(Settings.nfs_port)),
             )
         except ValueError as error:
             self._fail(str(error), lines.get(str(error).partition(":")[0], 1))

@@ -8,7 +8,7 @@ import pytest
 from wait import until
 
 from muster.host import files
-from muster.services import dhcp_keeper, dnsmasq
+from muster.services import dnsmasq, keeper
 from muster.services.dhcp_keeper import DhcpKeeper, DnsmasqFiles, Tables
 
 NETWORK = dnsmasq.DhcpNetwork("boot", "eth1", IPv4Network("10.77.0.0/24"), IPv4Address("10.77.0.1"))
@@ -96,11 +96,11 @@ def test_a_change_that_could_not_be_written_whole_is_tried_again(app: App, monke
         real(path, data)
 
     wider = dnsmasq.DhcpNetwork("boot", "eth1", NETWORK.subnet, NETWORK.server, lease=60)
-    monkeypatch.setattr(dhcp_keeper, "RETRY_SECONDS", 0.05)
-    monkeypatch.setattr(dhcp_keeper, "write_atomic", full)
+    monkeypatch.setattr(keeper, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(keeper, "write_atomic", full)
     app.change(Tables((wider,), (N1, N2)))
     until(lambda: dnsmasq.CONFIG in [path.name for path in calls])
-    monkeypatch.setattr(dhcp_keeper, "write_atomic", real)
+    monkeypatch.setattr(keeper, "write_atomic", real)
     until(lambda: app.told[1:] == ["restart dnsmasq"])
 
 

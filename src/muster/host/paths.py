@@ -4,6 +4,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+LIVE_MARK = "live"
+"""The name of `Paths.live_mark` in the folder of an image."""
+
 
 @dataclass(frozen=True)
 class Paths:
@@ -63,6 +66,19 @@ class Paths:
     @property
     def nginx(self) -> Path:
         return self.run / "nginx"
+
+    @property
+    def ganesha(self) -> Path:
+        return self.run / "ganesha"
+
+    @property
+    def nfs(self) -> Path:
+        """Under the names here nodes mount trees of images."""
+        return self.run / "nfs"
+
+    def live_mark(self, image: str) -> Path:
+        """The file by which root lets nodes mount the tree of an image."""
+        return self.images / image / LIVE_MARK
 
     @property
     def store(self) -> Path:

@@ -1,27 +1,34 @@
 """What the supervisor starts, as data: the programs of `muster serve` are equals and differ only here."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from muster.host.paths import Paths
-from muster.services import dnsmasq
+from muster.services import dnsmasq, ganesha, kernel_nfs, nfs
+from muster.services.nfs import Service
 from muster.services.prepare import Account
 from muster.settings import Settings
 
 CONTROL_FD = "MUSTER_SUPERVISOR_FD"
 KEY = "MUSTER_KEY"
+NFS = "MUSTER_NFS"
 NGINX_CONFIG = "nginx.conf"
+KERNEL_NFS = "kernel-nfs"
 
 
 @dataclass(frozen=True)
 class Child:
     """One program, run in the foreground without root and with only these `capabilities` (as setpriv names them).
 
+    `root`: it keeps root's user id, for files of root, but has no more capabilities than these either.
+
     Ready when it accepts TCP on `answers` (host, port), or has said `says` in a line of its output.
     `needs`: it starts by itself only once this file is there. `commands`: the app may reload, restart and
     stop it. `controls`: it gets the supervisor's ear (CONTROL_FD). `log`: a file that it reopens on SIGUSR1.
+    `configure`: what the supervisor does, as root, before each start and reload; MusterError or OSError put it off.
     """
 
     name: str
@@ -34,17 +41,22 @@ class Child:
     commands: bool = False
     controls: bool = False
     log: Path | None = None
+    root: bool = False
+    configure: Callable[[], None] | None = None
 
 
-def children(paths: Paths, settings: Settings, key: str) -> tuple[Child, ...]:
-    """The app, nginx and dnsmasq of one controller, in the order of starting. `key` is drawn for this run."""
+def children(paths: Paths, settings: Settings, key: str, service: Service) -> tuple[Child, ...]:
+    """The app, nginx, dnsmasq and what serves NFS on one controller, in the order of starting.
+
+    `key` is drawn for this run; `service` was chosen for it.
+    """
     host, _, port = settings.listen[0].rpartition(":")
     config = paths.dnsmasq / dnsmasq.CONFIG
     return (
         Child(
             "app",
             (sys.executable, "-m", "muster.daemon", "--prefix", str(paths.prefix)),
-            environment={KEY: key, "PYTHONUNBUFFERED": "1", "HOME": str(paths.state)},
+            environment={KEY: key, NFS: service.to_text(), "PYTHONUNBUFFERED": "1", "HOME": str(paths.state)},
             answers=("127.0.0.1", settings.app_port),
             controls=True,
         ),
@@ -63,7 +75,46 @@ def children(paths: Paths, settings: Settings, key: str) -> tuple[Child, ...]:
             needs=config,
             commands=True,
         ),
+        *_nfs(paths, settings, service),
     )
+
+
+def nfs_names(settings: Settings, service: Service) -> tuple[str, ...]:
+    """The names of the children that serve NFS."""
+    if service.server == "kernel":
+        return (KERNEL_NFS,)
+    return tuple(f"ganesha-{address}" for address in _ganesha_addresses(settings, service))
+
+
+def _nfs(paths: Paths, settings: Settings, service: Service) -> Iterator[Child]:
+    needs = paths.run / nfs.WANTED
+    if service.server == "kernel":
+        yield Child(
+            KERNEL_NFS,
+            (sys.executable, "-m", "muster.services.kernel_nfs", "--prefix", str(paths.prefix)),
+            environment={"PYTHONUNBUFFERED": "1"},
+            capabilities=("sys_admin",),  # for the mounts that open the way to a live tree
+            says=kernel_nfs.SETTLED,
+            needs=needs,
+            commands=True,
+            root=True,
+        )
+    names = nfs_names(settings, service)
+    for name, address in zip(names, _ganesha_addresses(settings, service), strict=False):
+        yield Child(
+            name,
+            ganesha.command(paths, address),
+            environment={"DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nonexistent"},
+            capabilities=("dac_read_search",),
+            answers=(address, service.port),
+            needs=needs,
+            commands=True,
+            configure=partial(ganesha.write, paths, address, service.port),
+        )
+
+
+def _ganesha_addresses(settings: Settings, service: Service) -> list[str]:
+    return ganesha.addresses(settings.listen) if service.server == "ganesha" else []
 
 
 def confined(argv: Sequence[str], owner: Account, capabilities: Sequence[str]) -> list[str]:

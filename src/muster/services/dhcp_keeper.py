@@ -2,31 +2,20 @@
 
 A third file says which two dnsmasq was told of last: an app that is killed between writing and telling leaves the
 telling to the next one.
-Runs in the app, without root; the supervisor's control channel takes the signals to dnsmasq.
 """
 
 import hashlib
-import logging
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from muster.host.files import write_atomic
-from muster.model.errors import MusterError
 from muster.services import dnsmasq
 from muster.services.dnsmasq import DhcpHost, DhcpNetwork
+from muster.services.keeper import Keeper, holds, replace
 
 TOLD = "told"
 """The file in `Paths.dnsmasq` with the sha256 of what dnsmasq was told of last."""
-
-QUIET_SECONDS = 0.1
-"""How long a burst of changes may gather before dnsmasq is told."""
-
-RETRY_SECONDS = 10.0
-"""When a disk that could not be written to is tried again, if no change comes before."""
-
-log = logging.getLogger("muster.dhcp")
 
 
 @dataclass(frozen=True)
@@ -46,7 +35,7 @@ class DnsmasqFiles:
     port: int
 
 
-class DhcpKeeper:
+class DhcpKeeper(Keeper):
     """`wanted` gives the tables as of now, the same object while they are the same; `tell` sends one command
     to the supervisor."""
 
@@ -56,47 +45,14 @@ class DhcpKeeper:
         wanted: Callable[[], Tables],
         tell: Callable[[str], None],
     ) -> None:
+        super().__init__("dhcp")
         self._files = files
         self._wanted = wanted
         self._tell = tell
         self._hosts: Sequence[DhcpHost] | None = None
         self._settled: Tables | None = None
-        self._asked = threading.Event()
-        self._closing = False
-        self._thread = threading.Thread(target=self._run, name="dhcp-keeper", daemon=True)
 
-    def start(self) -> None:
-        """Write the files once now, then after every `poke`."""
-        self._settle()
-        self._thread.start()
-
-    def poke(self) -> None:
-        """Something changed; returns at once."""
-        self._asked.set()
-
-    def close(self) -> None:
-        self._closing = True
-        self._asked.set()
-        self._thread.join(timeout=5)
-
-    def _run(self) -> None:
-        retry: float | None = None
-        while True:
-            self._asked.wait(retry)
-            if self._closing:
-                return
-            threading.Event().wait(QUIET_SECONDS)
-            self._asked.clear()
-            retry = None
-            try:
-                self._settle()
-            except MusterError:
-                log.exception("DHCP cannot be what the networks and nodes say; the next change tries again")
-            except OSError as error:
-                log.error("dnsmasq's files cannot be written, tried again in %g s: %s", RETRY_SECONDS, error)
-                retry = RETRY_SECONDS
-
-    def _settle(self) -> None:
+    def settle(self) -> None:
         now = self._wanted()
         if now is self._settled:
             return
@@ -112,10 +68,10 @@ class DhcpKeeper:
         hosts_text = dnsmasq.render_hosts(hosts)
         known, self._hosts = self._hosts, None
         # The hosts first: the supervisor starts dnsmasq as soon as there is a configuration.
-        _replace(self._files.folder / dnsmasq.HOSTS, hosts_text)
-        config_changed = _replace(self._files.folder / dnsmasq.CONFIG, config)
+        replace(self._files.folder / dnsmasq.HOSTS, hosts_text)
+        config_changed = replace(self._files.folder / dnsmasq.CONFIG, config)
         digest = hashlib.sha256(f"{config}\0{hosts_text}".encode()).hexdigest()
-        if not _holds(self._files.folder / TOLD, digest):
+        if not holds(self._files.folder / TOLD, digest):
             restart = config_changed or _needs_restart(known, networks, hosts)
             self._tell("restart dnsmasq" if restart else "reload dnsmasq")
             write_atomic(self._files.folder / TOLD, digest.encode())
@@ -128,14 +84,3 @@ def _needs_restart(
     if known is None:  # we do not know what the running dnsmasq has leased
         return True
     return dnsmasq.needs_restart(known, hosts, [network.pool for network in networks if network.pool])
-
-
-def _holds(path: Path, text: str) -> bool:
-    return path.is_file() and path.read_bytes() == text.encode()
-
-
-def _replace(path: Path, text: str) -> bool:
-    if _holds(path, text):
-        return False
-    write_atomic(path, text.encode())
-    return True

@@ -60,6 +60,8 @@ def prepare(paths: Paths, user: str) -> Account:
         (paths.secrets, 0o700, owner),
         (paths.tftp, 0o755, root),
         (paths.dnsmasq, 0o755, owner),
+        (paths.ganesha, 0o750, owner),
+        (paths.nfs, 0o755, root),
         (paths.cache, 0o700, root),
     ):
         _folder(path, mode, who)

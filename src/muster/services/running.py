@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from muster.host import process
-from muster.model.errors import CommandError
+from muster.model.errors import CommandError, MusterError
 from muster.services.child import CONTROL_FD, Child, confined
 from muster.services.prepare import Account
 
@@ -77,8 +77,8 @@ class Running:
         return self._wanted and (self.child.needs is None or self.child.needs.exists())
 
     def reload(self) -> None:
-        """SIGHUP, as soon as the program can take it."""
-        self._reload = True
+        """Let it run with its newest files: SIGHUP, as soon as the program can take it; a start, if it was stopped."""
+        self._wanted = self._reload = True
         if self.state == "ready":
             self._signal_reload()
 
@@ -133,14 +133,27 @@ class Running:
         if self.state == "starting" and self.child.says is not None and self.child.says in line:
             self._ready()
 
+    def _configured(self) -> bool:
+        try:
+            if self.child.configure is not None:
+                self.child.configure()
+        except (MusterError, OSError) as error:
+            self._say("muster", f"{self.child.name} cannot be configured: {error}")
+            return False
+        return True
+
     def _start(self, now: float) -> None:
+        if not self._configured():
+            self._retry(now)
+            return
         reading, writing = os.pipe()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         environment = dict(self.child.environment)
         descriptors = [theirs.fileno()] if self.child.controls else []
         if self.child.controls:
             environment[CONTROL_FD] = str(theirs.fileno())
-        argv = confined(self.child.argv, self._owner, self.child.capabilities)
+        owner = Account(0, 0) if self.child.root else self._owner
+        argv = confined(self.child.argv, owner, self.child.capabilities)
         try:
             self._process = process.start(argv, stdout=writing, stderr=writing, env=environment, pass_fds=descriptors)
         except CommandError as error:
@@ -197,7 +210,8 @@ class Running:
 
     def _signal_reload(self) -> None:
         self._reload = False
-        self._signal(signal.SIGHUP)
+        if self._configured():
+            self._signal(signal.SIGHUP)
 
     def _ask_to_end(self, now: float) -> None:
         if self.state != "stopping":

@@ -23,8 +23,9 @@ from muster.host import files
 from muster.host.clock import Clock, SystemClock
 from muster.host.paths import Paths
 from muster.model.errors import MusterError, RequestError
-from muster.services import loaders, nginx
+from muster.services import ganesha, kernel_nfs, loaders, nfs, nginx
 from muster.services.child import NGINX_CONFIG, Child, children
+from muster.services.nfs import Service
 from muster.services.prepare import Account, prepare
 from muster.services.running import Running
 from muster.settings import Settings
@@ -52,7 +53,8 @@ def serve(paths: Paths, settings: Settings) -> int:
         loaders.install(paths.tftp, settings.port)
         key = secrets.token_urlsafe(32)
         _write_nginx(paths, settings, key, owner)
-        Supervisor(children(paths, settings, key), owner, paths.run / STATE, SystemClock()).run()
+        started = children(paths, settings, key, _nfs_service(paths, settings))
+        Supervisor(started, owner, paths.run / STATE, SystemClock()).run()
     return 0
 
 
@@ -190,6 +192,18 @@ def _raise_file_limit() -> None:
             return
         except (ValueError, PermissionError):
             continue
+
+
+def _nfs_service(paths: Paths, settings: Settings) -> Service:
+    """Who serves NFS from now on. What an earlier run exported by the kernel's server goes, unless that serves on."""
+    kernel = kernel_nfs.found()
+    service = nfs.choose(settings.nfs, settings.nfs_port, kernel, ganesha=ganesha.installed() is not None)
+    if service.server != "kernel" or not (paths.run / nfs.WANTED).exists():
+        try:
+            kernel_nfs.withdraw(paths)
+        except (MusterError, OSError) as error:
+            say("muster", f"exports of an earlier run stay: {error}")
+    return service
 
 
 def _write_nginx(paths: Paths, settings: Settings, key: str, owner: Account) -> None:
