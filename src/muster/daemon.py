@@ -23,7 +23,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 import muster
 from muster import settings as settings_file
-from muster.controller import dhcp
+from muster.controller import dhcp, nfs
 from muster.controller.boots import Boots
 from muster.controller.context import Context
 from muster.host.clock import Clock, SystemClock
@@ -33,12 +33,16 @@ from muster.images import initramfs, kits
 from muster.model.errors import MusterError, StoreError
 from muster.model.kits import KITS
 from muster.model.objects import Blob
+from muster.model.world import World
 from muster.overlays.library import Overlays
 from muster.server.api import api_app
 from muster.server.events import Events
 from muster.server.nodes import nodes_app
-from muster.services.child import CONTROL_FD, KEY
+from muster.services.child import CONTROL_FD, KEY, NFS, nfs_names
 from muster.services.dhcp_keeper import DhcpKeeper, DnsmasqFiles
+from muster.services.keeper import Keeper
+from muster.services.nfs import Service
+from muster.services.nfs_keeper import NfsKeeper
 from muster.services.prepare import TOKEN_KEY
 from muster.settings import Settings
 from muster.store.blobs import Blobs
@@ -57,17 +61,21 @@ class Daemon:
     paths: Paths
     settings: Settings
     context: Context
-    dhcp: DhcpKeeper
+    keepers: tuple[Keeper, ...]
 
     def close(self) -> None:
-        self.dhcp.close()
+        for keeper in self.keepers:
+            keeper.close()
         self.context.overlays.close()
         self.context.boots.close()
         self.context.store.close()
 
 
-def build(paths: Paths, clock: Clock, tell: Callable[[str], None]) -> Daemon:
-    """Open the store and put the controller together; `tell` sends a command to the supervisor."""
+def build(paths: Paths, clock: Clock, tell: Callable[[str], None], service: Service) -> Daemon:
+    """Open the store and put the controller together; `tell` sends a command to the supervisor.
+
+    `service`: who serves NFS, as the supervisor chose.
+    """
     settings = settings_file.read(paths.config)
     store = Store(paths.store, clock)
     blobs = Blobs(paths.blobs)
@@ -82,11 +90,18 @@ def build(paths: Paths, clock: Clock, tell: Callable[[str], None]) -> Daemon:
         site=_site(paths),
         kits=_kits(paths, blobs),
     )
-
     files = DnsmasqFiles(paths.dnsmasq, paths.tftp, settings.port)
-    keeper = DhcpKeeper(files, dhcp.Known(lambda: store.world).tables, tell)
-    store.subscribe(lambda _world: keeper.poke())
-    return Daemon(paths, settings, context, keeper)
+    keepers = (
+        DhcpKeeper(files, dhcp.Known(lambda: store.world).tables, tell),
+        NfsKeeper(paths, nfs_names(settings, service), lambda: nfs.wanted(store.world), tell),
+    )
+
+    def changed(_world: World) -> None:
+        for keeper in keepers:
+            keeper.poke()
+
+    store.subscribe(changed)
+    return Daemon(paths, settings, context, keepers)
 
 
 async def serve(daemon: Daemon, key: str) -> None:
@@ -97,7 +112,8 @@ async def serve(daemon: Daemon, key: str) -> None:
     administrators = _server(api_app(daemon.context, base, events), daemon.settings, protocol=_PeerProtocol)
     listening = socket.create_server(("127.0.0.1", daemon.settings.app_port), backlog=4096)
     local = _unix_socket(daemon.paths.socket)
-    daemon.dhcp.start()
+    for keeper in daemon.keepers:
+        keeper.start()
 
     def stop() -> None:
         events.close()
@@ -117,7 +133,8 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stdout)
     try:
         key = os.environ.pop(KEY)
-        daemon = build(paths, SystemClock(), _supervisor_channel())
+        service = Service.from_text(os.environ.pop(NFS, ""))
+        daemon = build(paths, SystemClock(), _supervisor_channel(), service)
         gc.freeze()  # the collector need not look through a large world again and again
     except MusterError as error:
         log.error("cannot start: %s", error)

@@ -11,8 +11,8 @@ from muster.model.errors import MusterError
 from muster.services import child, running, supervise
 
 
-def children(paths, configured, key):
-    app, *rest = child.children(paths, configured, key)
+def children(paths, configured, key, service):
+    app, *rest = child.children(paths, configured, key, service)
     # A copy, run by the system's Python: the services' user need not be able to read this clone.
     stand_in = shutil.copy(Path(__file__).with_name("stand_in_app.py"), paths.prefix)
     return (replace(app, argv=("/usr/bin/python3", str(stand_in), str(configured.app_port))), *rest)

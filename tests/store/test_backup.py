@@ -24,6 +24,7 @@ from muster.images import initramfs, kits
 from muster.model.errors import ConflictError, DeniedError, MusterError, NotFoundError, RequestError, StoreError
 from muster.model.objects import Version
 from muster.model.world import Change
+from muster.services.nfs import Service
 from muster.settings import Settings, write_default
 from muster.store.archive import MANIFEST, Manifest
 from muster.store.backup import backup
@@ -56,7 +57,7 @@ def build(monkeypatch: pytest.MonkeyPatch) -> Iterator[Build]:
     built: list[Daemon] = []
 
     def make(paths: Paths) -> Daemon:
-        built.append(daemon.build(paths, SystemClock(), lambda _command: None))
+        built.append(daemon.build(paths, SystemClock(), lambda _command: None, Service()))
         return built[-1]
 
     yield make
