@@ -101,3 +101,17 @@ def test_a_new_version_leaves_the_tree_to_the_nodes(controller: Context) -> None
     controller.store.change(lambda w: apply(w, [live]), who="x")
     images.register(controller, version_document(kernel="6.2", blobs=controller.blobs), "latest", "x")
     assert controller.world.get(Image, "debian").live
+
+
+def test_a_tree_is_opened_and_closed_but_never_under_a_node(controller: Context) -> None:
+    answer = controller.store.change(lambda w: images.live(w, "debian", on=True), who="x")
+    assert answer == {"image": "debian", "live": True} and controller.world.get(Image, "debian").live
+    revision = controller.world.revision
+    controller.store.change(lambda w: images.live(w, "debian", on=True), who="x")
+    assert controller.world.revision == revision
+    node = {"kind": "node", "name": "n1", "image": "debian@live", "root": "nfs"}
+    controller.store.change(lambda w: apply(w, [node]), who="x")
+    with pytest.raises(ConflictError, match="debian@live"):
+        controller.store.change(lambda w: images.live(w, "debian", on=False), who="x")
+    with pytest.raises(NotFoundError):
+        images.live(controller.world, "absent", on=True)

@@ -15,7 +15,8 @@ import pytest
 from muster import settings
 from muster.boot import ipxe_static
 from muster.cli.main import main
-from muster.doctor import checks, contents, machine, mirrors, network, services
+from muster.controller import images
+from muster.doctor import checks, contents, machine, mirrors, network, nfs, services
 from muster.doctor.finding import Check, Finding, Look, Patient
 from muster.host import process
 from muster.host.paths import Paths
@@ -288,3 +289,32 @@ def _json(prefix: Path, capsys: pytest.CaptureFixture[str]) -> str:
     with pytest.raises(SystemExit):
         main(["--prefix", str(prefix), "doctor", "--offline", "-o", "json"])
     return capsys.readouterr().out
+
+
+def test_what_keeps_nodes_from_mounting_is_named(patient: Patient) -> None:
+    assert patient.settings is not None
+    assert not bad(nfs.answers, patient)
+    needing = replace(patient, world=world_of(NET, {"kind": "profile", "name": "p", "root": "nfs"}))
+    off = replace(needing, settings=replace(patient.settings, nfs="off"))
+    (found,) = bad(nfs.answers, off)
+    assert found.level == "problem" and "nfs: off" in found.message
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        taken = replace(needing, settings=replace(patient.settings, nfs="ganesha", nfs_port=stranger.getsockname()[1]))
+        stranger.settimeout(10)
+        closing = threading.Thread(target=lambda: stranger.accept()[0].close())
+        closing.start()
+        held, mute = bad(nfs.answers, taken)
+        closing.join()
+    assert held.where == f"tcp {taken.settings and taken.settings.nfs_port}" and "held by" in held.message
+    assert mute.where.startswith("network boot: 127.0.0.1 port") and "ganesha does not serve it" in mute.message
+
+
+def test_a_tree_that_root_did_not_open_is_named(patient: Patient) -> None:
+    assert patient.settings is not None
+    world = world_of({"kind": "profile", "name": "p", "root": "nfs"}, based_on=published(World()))
+    _, changes = images.live(world, "debian", on=True)
+    closed = replace(patient, settings=replace(patient.settings, nfs="ganesha"), world=world.with_changes(changes, 9))
+    assert [found.where for found in bad(nfs.answers, closed)] == ["image debian"]
+    patient.paths.live_mark("debian").parent.mkdir(parents=True)
+    patient.paths.live_mark("debian").touch()
+    assert not bad(nfs.answers, closed)

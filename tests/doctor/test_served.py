@@ -23,12 +23,18 @@ muster init --listen 10.77.0.1:9898 --user 4242 >/dev/null
 served=$!
 until muster node list >/dev/null 2>&1; do sleep 0.1; done
 muster network add boot subnet=10.77.0.0/24 address=10.77.0.1 interface=boot0 >/dev/null
-until grep -q '"dnsmasq", *"state": *"ready"' <<END
-$(tr -d '\\n' <"$PREFIX/run/muster/supervisor.json")
-END
-do sleep 0.1; done
+until_state() {
+    wanted="\\"$1\\", *\\"state\\": *\\"$2\\""
+    until tr -d '\\n' <"$PREFIX/run/muster/supervisor.json" | grep -q "$wanted"; do sleep 0.1; done
+}
+until_state dnsmasq ready
+until_state ganesha-10.77.0.1 stopped
+muster profile add diskless root=nfs >/dev/null
+until_state ganesha-10.77.0.1 ready
 muster doctor --offline -o json >"$PREFIX/well" || true
 unshare --net "$PYTHON" -m muster.cli.main --prefix "$PREFIX" doctor --offline -o json >"$PREFIX/elsewhere" || true
+muster profile delete diskless --yes >/dev/null
+until_state ganesha-10.77.0.1 stopped
 kill -TERM $served
 wait $served
 muster doctor --offline -o json >"$PREFIX/stopped" || true
@@ -46,6 +52,7 @@ def test_a_controller_that_runs_is_well(tmp_path: Path) -> None:
     well, elsewhere, stopped = (json.loads((tmp_path / name).read_text()) for name in ("well", "elsewhere", "stopped"))
     assert [row for row in well if row["level"] == "problem"] == []
     assert Counter(row["message"] for row in well if row["check"] == "ports") == {"ours": 4}
+    assert [row["message"] for row in well if row["check"] == "nfs"] == ["ours", "ganesha answers, 1 folders"]
     assert [row["where"] for row in elsewhere if row["check"] == "network"] == ["network namespace"]
     assert not [row for row in elsewhere if row["check"] in ("dhcp", "ports", "interfaces")]
     assert {row["check"] for row in stopped if row["level"] == "problem"} == {"services", "app"}

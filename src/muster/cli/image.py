@@ -113,6 +113,38 @@ def tag(session: Session, target: str, reference: str) -> None:
 
 
 @image.command()
+@click.argument("name", shell_complete=complete.name("image"))
+@click.option("--off", is_flag=True, help="Let no node boot it any more; refused while one would.")
+@click.option("--allow-secrets", is_flag=True, help="Although private keys or password hashes are in the tree.")
+@pass_session
+def live(session: Session, name: str, off: bool, allow_secrets: bool) -> None:
+    """Let nodes boot the editable tree of image NAME as NAME@live, over NFS.
+
+    Its kernel is that of NAME:latest, whose modules the tree must have. What you change in the tree shows on the
+    nodes within seconds. A node's root reads all of it, and every machine of the networks can be a node's root.
+    """
+    from muster.images.live import close_tree, open_tree
+
+    _refuse_without_root("opening or closing the tree of")
+    workshop = _workshop(session, None)
+    if off:
+        if name in {row["image"] for row in session.rows(urls.API_IMAGES, {"columns": "image"})}:
+            session.ask(urls.API_LIVE, {"image": name, "live": False})
+        close_tree(workshop, name)
+        click.echo(f"{name}@live: nodes cannot boot it")
+        return
+    release = str(_version(session, f"{name}:{LATEST}")["kernel_release"])
+    opened = open_tree(workshop, name, release, allow_secrets=allow_secrets)
+    try:
+        session.ask(urls.API_LIVE, {"image": name, "live": True})
+    except BaseException:
+        if opened:
+            close_tree(workshop, name)
+        raise
+    click.echo(f"{name}@live: nodes with root nfs boot {session.paths.images / name / 'tree'}")
+
+
+@image.command()
 @click.argument("reference", shell_complete=complete.REFERENCE)
 @pass_session
 def delete(session: Session, reference: str) -> None:

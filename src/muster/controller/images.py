@@ -37,6 +37,14 @@ def tag(world: World, reference: str, name: str) -> tuple[dict[str, object], lis
     return {"version": version.name, "tag": name}, _tagged(world, version, name)
 
 
+def live(world: World, name: str, *, on: bool) -> tuple[dict[str, object], list[Change]]:
+    """Let nodes boot the tree of an image as NAME@live, or no more. ConflictError while a node or profile names it."""
+    before = world.get(Image, name)
+    changes = [] if before.live == on else [Change("image", name, before, before.model_copy(update={"live": on}))]
+    refuse_conflicts(world, changes)
+    return {"image": name, "live": on}, changes
+
+
 def rows(world: World) -> list[dict[str, object]]:
     """One row for each version."""
     used = _users(world)

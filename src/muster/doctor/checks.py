@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from muster import settings
-from muster.doctor import contents, dhcp, machine, mirrors, network, services
+from muster.doctor import contents, dhcp, machine, mirrors, network, nfs, services
 from muster.doctor.finding import Check, Finding, Patient, ok, problem, warning
 from muster.host import ask
 from muster.host.paths import Paths
@@ -32,6 +32,7 @@ CHECKS = (
     Check("dnsmasq", services.dnsmasq_configuration, "accepts its configuration"),
     Check("services", services.services, "all ready"),
     Check("app", services.answers, "answers"),
+    Check("nfs", nfs.answers, "answers", needs=("settings", "world"), network=True),
     Check("dhcp", dhcp.rogue, "no network on which we answer", needs=("world",), network=True),
     Check("secrets", contents.secrets, "read by nobody else"),
     Check("blobs", contents.blobs, "all that versions name are there", needs=("world",)),

@@ -9,7 +9,7 @@ from pathlib import Path
 from muster.doctor.finding import Finding, Patient, ok, problem, warning
 from muster.host import process
 from muster.model.objects import Network, Node
-from muster.services import dnsmasq
+from muster.services import dnsmasq, ganesha
 from muster.services.child import NGINX_CONFIG
 
 DHCP, TFTP = 67, 69
@@ -119,14 +119,18 @@ def ports(patient: Patient) -> Iterator[Finding]:
     wanted = [("tcp", int(patient.settings.port)), ("tcp", patient.settings.app_port)]
     wanted += [("udp", DHCP), ("udp", TFTP)] if patient.leased else []
     for protocol, port in wanted:
-        held = holders(protocol, port)
-        others = [holder for holder in held if not is_ours(patient, holder)]
-        if not others:
-            yield ok(f"{protocol} {port}", "ours" if held else "free")
-            continue
-        who = "; ".join(f"{h.command[:100] or 'a process'} (process {h.pid})" for h in others)
-        say = warning if len(others) < len(held) else problem
-        yield say(f"{protocol} {port}", f"held by {who}", f"stop it (systemctl status {others[0].pid} names its unit)")
+        yield holder_of(patient, protocol, port)
+
+
+def holder_of(patient: Patient, protocol: str, port: int) -> Finding:
+    """Whether somebody else has a port that we need."""
+    held = holders(protocol, port)
+    others = [holder for holder in held if not is_ours(patient, holder)]
+    if not others:
+        return ok(f"{protocol} {port}", "ours" if held else "free")
+    who = "; ".join(f"{h.command[:100] or 'a process'} (process {h.pid})" for h in others)
+    say = warning if len(others) < len(held) else problem
+    return say(f"{protocol} {port}", f"held by {who}", f"stop it (systemctl status {others[0].pid} names its unit)")
 
 
 def is_ours(patient: Patient, holder: Holder) -> bool:
@@ -134,7 +138,10 @@ def is_ours(patient: Patient, holder: Holder) -> bool:
     words = holder.command.split()
     app = "muster.daemon" in words and words[-2:] == ["--prefix", str(patient.paths.prefix)]
     config = patient.paths.dnsmasq / dnsmasq.CONFIG
-    return app or str(patient.paths.run / NGINX_CONFIG) in words or f"--conf-file={config}" in words
+    ours = [str(patient.paths.run / NGINX_CONFIG), f"--conf-file={config}"]
+    for address in ganesha.addresses(patient.settings.listen) if patient.settings else ():
+        ours.append(str(ganesha.config_file(patient.paths, address)))
+    return app or any(word in words for word in ours)
 
 
 def holders(protocol: str, port: int) -> list[Holder]:

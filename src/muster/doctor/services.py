@@ -13,7 +13,9 @@ from muster.doctor.finding import Finding, Patient, ok, problem, warning
 from muster.host import files, process
 from muster.model import urls
 from muster.model.errors import CommandError, ConflictError, MusterError
-from muster.services import dnsmasq, loaders, nginx
+from muster.services import dnsmasq, loaders, nfs, nginx
+from muster.services.child import nfs_names
+from muster.services.nfs import Service
 from muster.services.supervise import LOCK, STATE
 from muster.store.snapshot import read_world
 
@@ -57,6 +59,8 @@ def services(patient: Patient) -> Iterator[Finding]:
             yield ok(name, "ready")
         elif name == "dnsmasq" and not patient.leased:
             yield ok(name, "not needed: no network has mode own")
+        elif name in _nfs_names(patient) and not (patient.paths.run / nfs.WANTED).exists():
+            yield ok(name, "not needed: no node or profile has root nfs or tmpfs, or there is no network")
         else:
             yield problem(name, f"{state}" + (f", last exit status {last}" if last is not None else ""), look)
 
@@ -124,6 +128,12 @@ def _is_served(patient: Patient) -> bool:
             return False
     except ConflictError:
         return True
+
+
+def _nfs_names(patient: Patient) -> tuple[str, ...]:
+    """What the children that serve NFS may be called."""
+    servers = (Service("kernel"), Service("ganesha"))
+    return tuple(name for each in servers for name in nfs_names(patient.settings, each)) if patient.settings else ()
 
 
 def _test(argv: list[str]) -> str:

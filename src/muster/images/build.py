@@ -7,6 +7,7 @@ from pathlib import Path
 from muster.host import process
 from muster.host.clock import Clock
 from muster.host.files import locked
+from muster.host.paths import LIVE_MARK
 from muster.images.finish import finish
 from muster.images.progress import Progress
 from muster.images.recipe import Recipe
@@ -57,11 +58,12 @@ def lock_file(folder: Path) -> Path:
 def build(workshop: Workshop, recipe: Recipe, *, fresh: bool, progress: Progress) -> Built:
     """Make `images/NAME/tree` what the recipe says now. `fresh` looks at no earlier tree.
 
-    ConflictError when the image is being worked on or something is mounted in its tree.
+    ConflictError when the image is being worked on, something is mounted in its tree, or nodes may run on it.
     """
     folder = workshop.folder(recipe.name)
     with locked(lock_file(folder), holder=f"another build or pack of image {recipe.name}"):
         refuse_mounts(folder)
+        _refuse_live(folder)
         aside = folder / ".building"
         discard(aside)
         try:
@@ -138,6 +140,15 @@ def refuse_mounts(folder: Path) -> None:
         point = line.split(" ")[4].encode().decode("unicode_escape")
         if point.startswith(below):
             raise ConflictError("something is mounted inside the image", where=point, hint=f"umount {point}")
+
+
+def _refuse_live(folder: Path) -> None:
+    """A build puts a new tree in place of the old one, which would be gone under the nodes that run on it."""
+    if (folder / LIVE_MARK).is_file():
+        raise ConflictError(
+            f"nodes may run on the tree of image {folder.name}: a build would take it away from them",
+            hint=f"muster image live {folder.name} --off, or build with another --name",
+        )
 
 
 def tree_of(workshop: Workshop, name: str) -> Tree:

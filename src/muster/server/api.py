@@ -81,6 +81,11 @@ class TagBody(_Body):
     tag: str
 
 
+class LiveBody(_Body):
+    image: str
+    live: bool
+
+
 class ReferenceBody(_Body):
     reference: str
 
@@ -244,6 +249,10 @@ def _image_routes(app: FastAPI, context: Context) -> None:
     @app.post(urls.API_TAG)
     def tag(body: TagBody, who: Who) -> Json:
         return _do(context, lambda w: images.tag(w, body.reference, body.tag), who)
+
+    @app.post(urls.API_LIVE)
+    def live(body: LiveBody, who: Who) -> Json:
+        return _do(context, lambda w: images.live(w, body.image, on=body.live), who)
 
     @app.post(f"{urls.API_VERSIONS}/delete")
     def delete(body: ReferenceBody, who: Who) -> Json:
