@@ -23,6 +23,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 import muster
 from muster import settings as settings_file
+from muster.boot.roots import NfsServer
 from muster.controller import dhcp, nfs
 from muster.controller.boots import Boots
 from muster.controller.context import Context
@@ -38,6 +39,7 @@ from muster.overlays.library import Overlays
 from muster.server.api import api_app
 from muster.server.events import Events
 from muster.server.nodes import nodes_app
+from muster.services import nfs as nfs_service
 from muster.services.child import CONTROL_FD, KEY, NFS, nfs_names
 from muster.services.dhcp_keeper import DhcpKeeper, DnsmasqFiles
 from muster.services.keeper import Keeper
@@ -89,6 +91,8 @@ def build(paths: Paths, clock: Clock, tell: Callable[[str], None], service: Serv
         node_segment=_node_segment(paths, blobs),
         site=_site(paths),
         kits=_kits(paths, blobs),
+        nfs=_nfs_server(paths, service),
+        no_nfs=service.reason,
     )
     files = DnsmasqFiles(paths.dnsmasq, paths.tftp, settings.port)
     keepers = (
@@ -218,6 +222,14 @@ def _token_key(paths: Paths) -> bytes:
     if len(key) < 32:
         raise StoreError("the key of node tokens is too short", where=str(path), hint="muster init draws one")
     return key
+
+
+def _nfs_server(paths: Paths, service: Service) -> NfsServer | None:
+    """What plans say of the NFS service: the port, and the folders as nodes mount them."""
+    if service.server is None:
+        return None
+    blobs = str(nfs_service.blobs_folder(paths))
+    return NfsServer(service.port, blobs, lambda image: str(nfs_service.live_folder(paths, image)))
 
 
 def _site(paths: Paths) -> str:

@@ -15,6 +15,7 @@ from muster.model.documents import parse
 from muster.model.facts import MachineFacts
 from muster.model.objects import Blob
 from muster.model.world import Change, World
+from muster.services.nfs import Service
 from tests.cluster import (
     KERNEL,
     MAC,
@@ -80,7 +81,7 @@ CASES = [
     Case("disk-node", with_root(tmp={"on": "disk"}, var={"on": "disk"}, disk=DISK), N1),
     Case("disk-that-is-there", with_root(disk={"swap": "old-swap"}), N1),
     Case("image-with-acls", with_root(parts=(*PARTS, "acls"), root="tmpfs"), N1),
-    Case("controller-without-nfs", with_root(root="nfs"), N1, supplies=Supplies(None, SUPPLIES.kits)),
+    Case("controller-without-nfs", with_root(root="nfs"), N1, supplies=Supplies(None, SUPPLIES.kits, Service().reason)),
     Case("controller-without-kits", with_root(root="tmpfs"), N1, supplies=Supplies(SUPPLIES.nfs, {})),
     Case("version-without-extra", with_root(parts=set(PARTS) - {"extra"}, root="nfs"), N1),
     Case("old-version-on-a-disk", with_root(parts=set(PARTS) - {"extra"}, disk={"scratch": "data"}), N1),

@@ -28,10 +28,11 @@ class NfsServer:
 
 @dataclass(frozen=True)
 class Supplies:
-    """What the controller has to offer: an NFS server, or none, and kits by name (model/kits.py)."""
+    """What the controller has to offer: an NFS server, or the reason `no_nfs`, and kits by name (model/kits.py)."""
 
     nfs: NfsServer | None = None
     kits: Mapping[str, Blob] = field(default_factory=dict)
+    no_nfs: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,7 @@ def _reads_nfs(run: Run) -> bool:
 def _lacking(run: Run, supplies: Supplies) -> str:
     if _reads_nfs(run):
         if supplies.nfs is None:
-            off = "`nfs` in muster.yaml is off, or the package nfs-ganesha-vfs is missing"
-            return f"has root {_mode(run)}, and this controller serves no NFS: {off}"
+            return f"has root {_mode(run)}, and this controller serves no NFS: {supplies.no_nfs}"
         if run.version.extra is None:
             again = f"`muster image pack {run.version.image}` makes one that has them"
             return f"has root {_mode(run)}, and {run.version.name} has no modules for it: {again}"

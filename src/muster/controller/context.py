@@ -31,6 +31,8 @@ class Context:
     kits: Mapping[str, Blob] = field(default_factory=dict)
     """Programs that some roots need, by the names of model/kits.py; what could not be made is missing."""
     nfs: NfsServer | None = None
+    no_nfs: str = ""
+    """Why there is none."""
     cluster: ClusterMemory = field(default_factory=ClusterMemory)
     updates: UpdateLimit = field(default_factory=UpdateLimit)
 
@@ -41,4 +43,4 @@ class Context:
     @property
     def supplies(self) -> Supplies:
         """What roots need beside the image."""
-        return Supplies(self.nfs, self.kits)
+        return Supplies(self.nfs, self.kits, self.no_nfs)
