@@ -14,6 +14,7 @@ facts_print() {
     fact_file release /etc/muster-release
     fact_file kernel-boot /proc/sys/kernel/random/boot_id
     fact_file kernel /proc/sys/kernel/osrelease
+    fact_file cmdline /proc/cmdline
     facts_architecture
     if [ -d /sys/firmware/efi ]; then fact firmware uefi; else fact firmware bios; fi
     fact bootif "$bootif"

@@ -24,19 +24,10 @@ overlay_fetch() {
     }
 }
 
-# overlay_lay FILE: unpack inside the new root, so that the image's own absolute links (/var/run) lead
-# to where they will lead; an entry .wh.NAME removes NAME.
+# overlay_lay FILE
 overlay_lay() {
-    chroot "$newroot" "$run/bin/busybox" tar -xzpvf "$1" -C / >"$run/overlay.names" 2>"$run/overlay.errors" || {
-        IFS= read -r overlay_error <"$run/overlay.errors"
-        overlay_error="overlay: cannot be unpacked: $overlay_error"
+    lay_archive "$1" || {
+        overlay_error="overlay: cannot be unpacked: $lay_error"
         return 1
     }
-    while IFS= read -r overlay_name; do
-        overlay_file=${overlay_name##*/}
-        case $overlay_file in .wh.?*) ;; *) continue ;; esac
-        overlay_folder=${overlay_name%"$overlay_file"}
-        chroot "$newroot" "$run/bin/busybox" rm -rf "/$overlay_folder$overlay_file" "/$overlay_folder${overlay_file#.wh.}"
-    done <"$run/overlay.names"
-    rm -f "$run/overlay.names" "$run/overlay.errors"
 }

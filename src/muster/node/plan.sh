@@ -61,6 +61,17 @@ plan_number() {
     case $value in '' | *[!0-9]*) return 1 ;; esac
 }
 
+# plan_bytes SIZE: $bytes of `512m` or `2g`.
+plan_bytes() {
+    bytes=${1%?}
+    case $bytes in '' | *[!0-9]* | ???????*) return 1 ;; esac
+    case $1 in
+    *m) bytes=$((bytes << 20)) ;;
+    *g) bytes=$((bytes << 30)) ;;
+    *) return 1 ;;
+    esac
+}
+
 # plan_digest KEY: is the value of the key a sha256 in hex?
 plan_digest() {
     plan_value "$1" || return 1
