@@ -96,7 +96,7 @@ disk_meant() {
     done
     # SCSI and SATA disks have their serial number only in this page, after four bytes
     [ $disk_names = serial ] && [ -r "$1/device/vpd_pg80" ] || return
-    tail -c +5 "$1/device/vpd_pg80" | tr -cd '[:print:]\n' >"$run/disk"
+    tail -c +5 "$1/device/vpd_pg80" | tr -cd ' -~' >"$run/disk"
     disk_attribute "$run/disk" && disk_is "$value"
 }
 

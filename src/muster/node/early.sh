@@ -56,17 +56,20 @@ early_each() {
 }
 
 early_archive() {
-    if lay_archive "$1"; then
-        say "early overrides: $1"
-    else
-        warn "early overrides: $1 is left out: $lay_error"
-    fi
+    lay_archive "$1"
+    early_tell "$1" $?
 }
 
 early_folder() {
-    if lay_folder "$1"; then
-        say "early overrides: $1/"
-    else
-        warn "early overrides: $1/ is not wholly laid: $lay_error"
-    fi
+    lay_folder "$1"
+    early_tell "$1/" $?
+}
+
+# early_tell PATH STATUS
+early_tell() {
+    case $2 in
+    0) say "early overrides: $1" ;;
+    1) warn "early overrides: $1 is left out: $lay_error" ;;
+    *) warn "early overrides: $1 could not be laid wholly: $lay_error" ;;
+    esac
 }
