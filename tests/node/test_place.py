@@ -93,11 +93,12 @@ def test_scratch_by_label_with_tmp_and_var_on_it(place: Rooted, tmp_path: Path) 
     """Two boots: what was written on scratch itself stays, what was in /tmp and /var is gone."""
     write = "echo job >$newroot/scratch/result; echo t >$newroot/tmp/t; echo v >$newroot/var/v; mkdir $newroot/tmp/d\n"
     read = 'ls -A $newroot/tmp $newroot/var; ls -A $newroot/scratch; grep "/scratch " /proc/mounts; cat $run/places\n'
-    modes = "mode_is $newroot/tmp; mode_is $newroot/scratch/.muster; place_undo; grep /scratch\\ /proc/mounts || echo none\n"
+    modes = "mode_is $newroot/tmp; mode_is $newroot/scratch/.muster; place_undo\n"
+    left = "grep /scratch\\  /proc/mounts || echo no\n"
     with loop(tmp_path / "disk", "64M", label="muster-t") as device:
         lines = plan(disk_scratch="muster-t /scratch", tmp="disk", var="disk")
         first = place(ROOT + lines + "place_prepare\n" + write)
-        second = place(ROOT + lines + "place_prepare\n" + read + modes)
+        second = place(ROOT + lines + "place_prepare\n" + read + modes + left)
     name = device.removeprefix("/dev/")
     assert first == [f"muster: scratch: {name} (muster-t) on /scratch"]
     assert second[1:3] == [
@@ -109,7 +110,7 @@ def test_scratch_by_label_with_tmp_and_var_on_it(place: Rooted, tmp_path: Path) 
     assert "rw,nosuid,nodev" in second[10]
     assert second[11:] == [
         *("scratch /scratch", "var disk /scratch/.muster/var/upper", "tmp disk /tmp"),
-        *("1777 0:0", "700 0:0", "none"),
+        *("1777 0:0", "700 0:0", "no"),
     ]
 
 
