@@ -97,7 +97,9 @@ disk_meant() {
     # SCSI and SATA disks have their serial number only in this page, after four bytes
     [ $disk_names = serial ] && [ -r "$1/device/vpd_pg80" ] || return
     tail -c +5 "$1/device/vpd_pg80" | tr -cd ' -~' >"$run/disk"
-    disk_attribute "$run/disk" && disk_is "$value"
+    disk_attribute "$run/disk"
+    rm -f "$run/disk"
+    disk_is "$value"
 }
 
 # disk_partition: swap and scratch on the blank disk; nothing to do when they are there already.
