@@ -26,6 +26,9 @@ FILE_SYSTEM = "libfsalvfs.so"
 CONNECTIONS = 10_000
 """The most it takes; each node holds one."""
 
+LEASE = 20
+"""Seconds. A Linux client that lost its server knocks again after half of it at the latest; idle, it asks as often."""
+
 FSID = int.from_bytes(b"must")
 LIVE_SECONDS = 0
 """How long it may answer from memory about a file of a live tree: the nodes remember long enough themselves."""
@@ -47,6 +50,7 @@ NFS_CORE_PARAM {{
 NFSv4 {{
 	Minor_Versions = 1, 2;
 	Graceless = true;
+	Lease_Lifetime = {lease};
 	RecoveryBackend = fs;
 	RecoveryRoot = "{work}";
 	Only_Numeric_Owners = true;
@@ -125,7 +129,7 @@ def render(address: str, port: int, work: Path, plugins: Path, exports: Sequence
     """The whole configuration. RequestError without a network: what names no client would be open to none or all."""
     if not all(export.networks for export in exports):
         raise RequestError("no network may mount anything", hint="muster network add")
-    head = _HEAD.format(address=address, port=port, work=work, plugins=plugins, connections=CONNECTIONS)
+    head = _HEAD.format(address=address, port=port, work=work, plugins=plugins, connections=CONNECTIONS, lease=LEASE)
     return "\n".join([head, *map(_export, exports)])
 
 
