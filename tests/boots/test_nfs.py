@@ -19,15 +19,13 @@ from muster.host import cpio, process
 from muster.services import nfs
 from muster.services.nfs import Wanted
 from muster.store.blobs import Blobs
-from tests.boots.test_tiny import Console, _release, kernel_tree
+from tests.boots.direct import Console, kernel_tree, release_of
 
 sys.path.append(str(Path(__file__).parents[1] / "services"))
 from served import Site
 from wait import until
 
 pytestmark = pytest.mark.boot
-__all__ = ["kernel_tree"]
-
 NAME = "ganesha-10.77.0.1"
 NEEDED = ("virtio_pci", "virtio_net", "nfsv4")
 PIECE, PIECES = 1 << 20, 8
@@ -67,9 +65,10 @@ class Guest:
 
 
 @pytest.fixture(scope="module")
-def initramfs(kernel_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def initramfs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """busybox, the modules of an NFS client, and a shell on the serial line."""
-    source = kernel_tree / "lib/modules" / _release(kernel_tree)
+    tree = kernel_tree()
+    source = tree / "lib/modules" / release_of(tree)
     place = f"lib/modules/{source.name}"
     needs = {line.partition(":")[0]: line.split()[1:] for line in (source / "modules.dep").read_text().splitlines()}
     named = [path for path in needs if Path(path).name.partition(".")[0] in NEEDED]
@@ -98,13 +97,13 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 @pytest.fixture
-def guest(site: Site, kernel_tree: Path, initramfs: Path, tmp_path: Path) -> Iterator[Guest]:
+def guest(site: Site, initramfs: Path, tmp_path: Path) -> Iterator[Guest]:
     """In QEMU's user network, whose packets come from the site's own address."""
-    log = tmp_path / "console.log"
+    log, tree = tmp_path / "console.log", kernel_tree()
     argv = [
         *("nsenter", "-t", site.holder_text, "-n"),
         *("qemu-system-x86_64", "-accel", "tcg,thread=multi", "-m", "384", "-no-reboot", "-nodefaults"),
-        *("-display", "none", "-kernel", str(kernel_tree / f"boot/vmlinuz-{_release(kernel_tree)}")),
+        *("-display", "none", "-kernel", str(tree / f"boot/vmlinuz-{release_of(tree)}")),
         *("-initrd", str(initramfs), "-append", "console=ttyS0 quiet panic=-1"),
         *("-netdev", "user,id=n", "-device", "virtio-net-pci,netdev=n,romfile="),
         *("-chardev", f"stdio,id=c,logfile={log},signal=off", "-serial", "chardev:c"),

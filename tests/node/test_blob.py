@@ -157,7 +157,7 @@ def test_percentages_are_reported(shell: Shell, server: Server) -> None:
 
     server.answers["/a"] = [slow]
     server.answers["/report"] = [text("", 204)]
-    script = "BLOB_TICK=0.45 BLOB_REPORT=50 url_report=$1 http_token=; shift\n" + FETCH + "report_finish\n"
+    script = "BLOB_TICK=0.45 PROGRESS_EVERY=50 url_report=$1 http_token=; shift\n" + FETCH + "report_finish\n"
     assert shell(script, f"{server.url}/report", str(len(DATA)), SUM, f"{server.url}/a")[-1] == "whole"
     percents = [
         int(line.partition("\t")[2])
@@ -173,7 +173,7 @@ def test_percentages_are_reported_also_behind_a_server_faster_than_the_hash(shel
     """All bytes are there at the first look; a copy to the hasher without a bound would tell nothing but 100."""
     server.answers["/a"] = [blob(DATA)]
     server.answers["/report"] = [text("", 204)]
-    script = "BLOB_TICK=1 BLOB_REPORT=0 BLOB_PIECES=4 url_report=$1 http_token=; shift\n" + FETCH + "report_finish\n"
+    script = "BLOB_TICK=1 PROGRESS_EVERY=0 BLOB_PIECES=4 url_report=$1 http_token=; shift\n" + FETCH + "report_finish\n"
     assert shell(script, f"{server.url}/report", str(len(DATA)), SUM, f"{server.url}/a")[-1] == "whole"
     reported = [request.body for request in server.seen if "percent\t" in request.body]
     assert len(reported) >= 3 and any("percent\t50" in body for body in reported)

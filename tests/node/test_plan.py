@@ -94,7 +94,7 @@ def test_facts_name_the_machine_and_what_it_has(shell: Shell) -> None:
 
 
 def test_servers_take_turns_after_a_failure(shell: Shell) -> None:
-    shell.parts = ["stages", *shell.parts]
+    shell.parts = ["root-ram", *shell.parts]
     plan = "muster-plan\t1\nroot.url\ta\nroot.url\tb\nroot.url\tc\n"
     script = "for failures in 0 1 2 3; do servers_in_turn; echo $servers; done"
     assert take(shell, plan, script) == ["a b c", "b c a", "c a b", "a b c"]

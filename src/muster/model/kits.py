@@ -15,7 +15,7 @@ class Program(NamedTuple):
 
 KITS: Mapping[str, tuple[Program, ...]] = {
     VERITY: (Program("dmsetup", "dmsetup"),),
-    UNPACK: (Program("unsquashfs", "squashfs-tools"),),
+    UNPACK: (Program("unsquashfs", "squashfs-tools"), Program("getfattr", "attr"), Program("setfattr", "attr")),
     ACL: (Program("setfacl", "acl"),),
     DISK: (Program("sfdisk", "fdisk"), Program("mkfs.ext4", "e2fsprogs")),
 }

@@ -15,4 +15,5 @@ STAGES = (
 WAIT = "wait"
 """Reported while the plan says to wait: an unknown machine, a node without image."""
 
-STATUSES = ("start", "progress", "done", "failed")
+STATUSES = ("start", "progress", "done", "warning", "failed")
+"""`warning`: something is not as it was asked for, and the boot goes on."""

@@ -6,7 +6,6 @@
 BLOB_TICK=0.5          # seconds between two looks at a download
 BLOB_SILENCE=30        # seconds without a byte after which a server is given up
 BLOB_PIECES=128        # of 64 KiB, hashed between two looks at the clock
-BLOB_REPORT=100        # centiseconds between two progress reports, at least
 
 # blob_fetch FILE SIZE URL...: one round over the servers. Succeeds when FILE has SIZE bytes.
 # Each failure is told and reported; $blob_error is the last.
@@ -70,7 +69,7 @@ blob_again() {
 
 # blob_try: one request. Succeeds when the connection ended with all bytes there.
 blob_try() {
-    blob_error='' blob_status='' blob_shown=${blob_shown:-0} blob_reported=${blob_reported:-0}
+    blob_error='' blob_status=''
     # stdout of wget is never used; its stderr carries headers and complaints
     exec 4<>"$run/wget"
     wget -q -c -S -O "$blob_file" "$blob_url" 2>&4 4>&- 5<&- 6>&- 7<&- &
@@ -175,18 +174,9 @@ blob_progress() {
         [ "$blob_position" != "$blob_before" ] || return 0
         read_uptime
         blob_alive=$centiseconds
-        blob_tell
+        progress download "$blob_position" "$blob_size"
         [ $((blob_position - blob_before)) -ge $((BLOB_PIECES * 65536)) ] || return 0
     done
-}
-
-# blob_tell: the percentage, on the console at each ten, in a report when the last one is old enough.
-blob_tell() {
-    blob_percent=$((blob_position * 100 / blob_size))
-    [ $((centiseconds - blob_reported)) -ge $BLOB_REPORT ] && [ "$blob_percent" != "$blob_shown" ] || return 0
-    [ $((blob_percent / 10)) = $((blob_shown / 10)) ] || [ "$blob_size" -lt 1048576 ] || say "download: $blob_percent % of $((blob_size >> 20)) MiB"
-    blob_shown=$blob_percent blob_reported=$centiseconds
-    report download progress "$blob_percent"
 }
 
 # blob_verify FILE SHA256: the bytes are what the plan promised. On failure $blob_error says so, and the

@@ -10,6 +10,26 @@ report() {
     return 0
 }
 
+# warn WORDS: something is not as it was asked for, and the boot goes on. The agent keeps telling it.
+warn() {
+    say "warning: $1"
+    printf '%s\n' "$1" >>"$run/warnings"
+    report "${stage_name:-handover}" warning '' "$1"
+}
+
+PROGRESS_EVERY=100 # centiseconds between two progress reports, at least
+
+# progress STAGE DONE TOTAL: bytes as a percentage, on the console at each ten, in a report when the last one
+# is old enough.
+progress() {
+    progress_percent=$(($2 * 100 / $3))
+    read_uptime
+    [ $((centiseconds - ${progress_last:-0})) -ge $PROGRESS_EVERY ] && [ "$progress_percent" != "${progress_shown:-0}" ] || return 0
+    [ $((progress_percent / 10)) = $((${progress_shown:-0} / 10)) ] || [ "$3" -lt 1048576 ] || say "$1: $progress_percent % of $(($3 >> 20)) MiB"
+    progress_shown=$progress_percent progress_last=$centiseconds
+    report "$1" progress "$progress_percent"
+}
+
 report_send() {
     report_finish
     [ -n "${url_report:-}" ] && http_address "$url_report" || return 0

@@ -1,12 +1,32 @@
 # shellcheck shell=dash
-# Root mode `ram`: the squashfs in RAM, a tmpfs over it.
-#   $run/ram    the blob, in a tmpfs of just its size       $run/lower  its contents
-#   $run/upper  what the node writes, limited in size       $newroot    the overlay of both
+# Root mode `ram`: the squashfs in RAM ($run/ram, a tmpfs of just its size), a tmpfs over it.
+
+# One round over the servers of the image; the round starts one server later each time.
+root_fetch() {
+    plan_number root.size
+    root_size=$value
+    plan_digest root.sha256
+    [ "$value" != "${root_held:-}" ] || return 0
+    [ "$value" = "${root_wanted:-}" ] || root_drop
+    root_wanted=$value
+    root_room "$root_size" || return
+    servers_in_turn
+    saved=$IFS
+    IFS=$NEWLINE
+    # shellcheck disable=SC2086
+    set -- $servers
+    IFS=$saved
+    blob_error='the plan names no server for the image'
+    blob_fetch "$root_file" "$root_size" "$@" || {
+        root_error="no server gave the image: $blob_error"
+        return 1
+    }
+}
 
 # root_room SIZE: a place for the blob of SIZE bytes: $root_file.
 root_room() {
     root_file=$run/ram/root.squashfs
-    root_free || return
+    [ -s "$root_file" ] || root_memory "$1" 'the image' || return
     if [ -e "$run/ram" ]; then
         mount -o "remount,size=$(($1 + 65536))" "$run/ram" && return
     fi
@@ -17,51 +37,36 @@ root_room() {
     }
 }
 
-# root_free: is there memory for the blob and for a system beside it?
-root_free() {
-    while read -r root_word root_kilobytes _; do
-        [ "$root_word" != MemAvailable: ] || break
-    done </proc/meminfo
-    plan_value root.size
-    [ -s "$run/ram/root.squashfs" ] || [ $((root_kilobytes * 1024)) -gt $((value + (32 << 20))) ] || {
-        root_error="the image needs $((value >> 20)) MiB of memory, this machine has $((root_kilobytes >> 10)) MiB free"
+servers_in_turn() {
+    servers='' last_servers='' server_number=0
+    plan_each root.url server_count
+    server_total=$server_number server_number=0
+    plan_each root.url server_place
+    servers=$servers$last_servers
+}
+
+server_count() {
+    server_number=$((server_number + 1))
+}
+
+server_place() {
+    if [ "$server_number" -lt $((failures % server_total)) ]; then
+        last_servers=$last_servers$1$NEWLINE
+    else
+        servers=$servers$1$NEWLINE
+    fi
+    server_number=$((server_number + 1))
+}
+
+root_check() {
+    [ "$root_wanted" != "${root_held:-}" ] || return 0
+    blob_verify "$root_file" "$root_wanted" || {
+        root_error=$blob_error
         return 1
     }
+    root_held=$root_wanted
 }
 
 root_prepare() {
-    mkdir -p "$run/lower" "$run/upper" "$newroot"
-    mount -t squashfs -o loop,ro "$root_file" "$run/lower" || {
-        root_error='the image cannot be mounted as squashfs'
-        return 1
-    }
-    plan_value upper || value=50%
-    mount -t tmpfs -o "mode=755,size=$value" muster-upper "$run/upper" && mkdir "$run/upper/files" "$run/upper/work" || {
-        root_error="no tmpfs of size $value for what the node writes"
-        return 1
-    }
-    mount -t overlay -o "lowerdir=$run/lower,upperdir=$run/upper/files,workdir=$run/upper/work" root "$newroot" || {
-        root_error='overlayfs refuses the image'
-        return 1
-    }
-}
-
-# root_switch: /run moves into the new root, and our own /run becomes a link to it: from here on its
-# paths mean the same on both sides of a chroot.
-root_switch() {
-    mkdir -p "$newroot/run" "$newroot/dev" "$newroot/proc" "$newroot/sys" &&
-        mount -o move /run "$newroot/run" && rmdir /run && ln -s "$newroot/run" /run || {
-        root_error='/run cannot be moved into the new root'
-        return 1
-    }
-}
-
-# root_undo: back to before root_prepare, whatever had been done.
-root_undo() {
-    if [ -L /run ]; then
-        rm /run && mkdir /run && mount -o move "$newroot/run" /run
-    fi
-    for root_place in "$newroot" "$run/upper" "$run/lower"; do
-        umount -d "$root_place" 2>/dev/null || :
-    done
+    root_device "$root_file" && root_lower && root_upper
 }

@@ -3,7 +3,7 @@
 # $stage_error.
 
 stage_modules() {
-    modules_load 'loop squashfs overlay'
+    modules_load 'loop squashfs overlay dm-verity'
 }
 
 # The network is tried for ever: without it there is nobody to ask.
@@ -101,11 +101,17 @@ plan_usable() {
     # shellcheck source=src/muster/node/root-ram.sh
     . "$lib/root-$mode.sh"
     for plan_key in root overlay; do
+        # the tree of a live image is in no blob
+        [ "$plan_key" != root ] || ! plan_live || continue
         plan_number $plan_key.size && plan_digest $plan_key.sha256 || {
             stage_error="plan: size or sha256 of $plan_key is missing or malformed"
             return 1
         }
     done
+    plan_device || {
+        stage_error='plan: the verity line is missing or malformed'
+        return 1
+    }
     names=''
     plan_each interface plan_name
     saved=$IFS
@@ -115,6 +121,25 @@ plan_usable() {
     IFS=$saved
     net_rename "$@"
     plan_value node && say "this is node $value" || :
+}
+
+# plan_live: is the image's tree itself the root, and no file that was packed from it?
+plan_live() {
+    plan_value image
+    case $mode:$value in nfs:*@live) ;; *) return 1 ;; esac
+}
+
+# plan_device: the line that is made into a table of the device-mapper is made of numbers and hashes.
+plan_device() {
+    ! plan_live || return 0
+    plan_value verity || return
+    set -f
+    # shellcheck disable=SC2086
+    set -- $value
+    set +f
+    [ $# = 4 ] || return
+    case $1$2 in *[!0-9]*) return 1 ;; esac
+    case $3$4 in *[!0-9a-f]*) return 1 ;; esac
 }
 
 plan_name() {
@@ -169,67 +194,24 @@ clock_set() {
     [ "${clock_off#-}" -le 10 ] || date -s "@$value" >/dev/null
 }
 
-# One round over the servers of the image; the round starts one server later each time.
+# What the mode needs, then what it fetches of the image.
 stage_download() {
-    plan_number root.size
-    root_size=$value
-    plan_digest root.sha256
-    [ "$value" != "${root_held:-}" ] || return 0
-    [ "$value" = "${root_wanted:-}" ] || blob_drop
-    root_wanted=$value
-    root_room "$root_size" || {
+    report download start
+    kits_fetch || {
+        stage_error="download: $kit_error"
+        return 1
+    }
+    root_fetch || {
         stage_error="download: $root_error"
         return 1
     }
-    report download start
-    servers_in_turn
-    saved=$IFS
-    IFS=$NEWLINE
-    # shellcheck disable=SC2086
-    set -- $servers
-    IFS=$saved
-    blob_error='the plan names no server for the image'
-    blob_fetch "$root_file" "$root_size" "$@" || {
-        stage_error="download: no server gave the image: $blob_error"
-        return 1
-    }
-}
-
-# blob_drop: another image is wanted than the one that came or was coming.
-blob_drop() {
-    blob_unfollow
-    root_held=''
-    rm -f "$run/ram/root.squashfs"
-}
-
-servers_in_turn() {
-    servers='' last_servers='' server_number=0
-    plan_each root.url server_count
-    server_total=$server_number server_number=0
-    plan_each root.url server_place
-    servers=$servers$last_servers
-}
-
-server_count() {
-    server_number=$((server_number + 1))
-}
-
-server_place() {
-    if [ "$server_number" -lt $((failures % server_total)) ]; then
-        last_servers=$last_servers$1$NEWLINE
-    else
-        servers=$servers$1$NEWLINE
-    fi
-    server_number=$((server_number + 1))
 }
 
 stage_verify() {
-    [ "$root_wanted" != "${root_held:-}" ] || return 0
-    blob_verify "$root_file" "$root_wanted" || {
-        stage_error="verify: $blob_error"
+    root_check || {
+        stage_error="verify: $root_error"
         return 1
     }
-    root_held=$root_wanted
 }
 
 stage_root() {
@@ -237,6 +219,8 @@ stage_root() {
         stage_error="root: $root_error"
         return 1
     }
+    place_prepare
+    root_acls
 }
 
 # The overlay is fetched for ever, except when the plan it belongs to is out of date.
@@ -254,6 +238,7 @@ stage_overlay() {
             return 1
         }
     done
+    early_lay
     overlay_lay "$run/overlay.tar.gz" || {
         stage_error=$overlay_error
         return 1
@@ -271,6 +256,7 @@ stage_handover() {
         return 1
     }
     (umask 077 && printf '%s\n' "$plan_text" >"$run/plan")
+    printf '%s\n' "$mode" >"$run/mode"
     printf '%s\n' "$server" >"$run/server"
 }
 
