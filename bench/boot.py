@@ -68,7 +68,7 @@ def measure(image: str, runs: int) -> str:
     """Boot both machines in turn, `runs` times each; the figures as Markdown."""
     boots: dict[str, list[Boot]] = {firmware: [] for firmware in FIRMWARE.values()}
     hashes = []
-    with running(image, firmware="bios,uefi", memory=MEMORY) as rig:
+    with running(image, firmware="bios,uefi", memory=[MEMORY]) as rig:
         kinds = kinds_of(rig)
         where = text.machine(rig.accelerator)
         for _ in range(runs):

@@ -35,14 +35,18 @@ for place in run run/muster run/muster/ram run/muster/upper; do
 done
 meminfo() { awk -v n="$1" '{sub(":", "", $1); print n "." $1 " " $2}' /proc/meminfo; }
 meminfo now
-sync
-echo 3 >/proc/sys/vm/drop_caches
-meminfo dropped
-# free pages in the lists of each processor, which MemFree leaves out
-awk '$1 == "count:" {s += $2} END {print "lists " s * 4}' /proc/zoneinfo
+DROP
 echo "reserve $(cat /proc/sys/vm/min_free_kbytes)"
 echo "lower $(stat -c %s /run/muster/ram/root.squashfs)"
 """
+DROP = r"""
+sync
+echo 3 >/proc/sys/vm/drop_caches
+awk '{sub(":", "", $1); print "dropped." $1 " " $2}' /proc/meminfo
+# free pages in the lists of each processor, which MemFree leaves out
+awk '$1 == "count:" {s += $2} END {print "lists " s * 4}' /proc/zoneinfo
+"""
+"""For a shell on any machine: what is left when all that can be dropped is dropped; see `stays`."""
 
 Figures = Mapping[str, float]
 
@@ -51,7 +55,8 @@ def figures(rig: Rig, seconds: int) -> Figures:
     """Power n1 on, wait until it is ready, and read it. Sizes in KiB, except `lower`, in bytes."""
     power = rig.power_on("n1")
     rig.until_ready("n1", power)
-    return parse(rig.ssh(str(rig.node("n1")["address"]), SCRIPT.replace("SECONDS", str(seconds))))
+    script = SCRIPT.replace("SECONDS", str(seconds)).replace("DROP", DROP)
+    return parse(rig.ssh(str(rig.node("n1")["address"]), script))
 
 
 def parse(output: str) -> dict[str, float]:
@@ -78,7 +83,7 @@ def parts(found: Figures) -> list[tuple[str, float]]:
         ("kernel: loaded drivers, stacks (vmalloc)", now["VmallocUsed"]),
         ("kernel: page tables, per CPU", now["PageTables"] + now["Percpu"]),
     ]
-    return [*named, ("kernel: other", _stays(found) - sum(size for _, size in named))]
+    return [*named, ("kernel: other", stays(found) - sum(size for _, size in named))]
 
 
 def markdown(title: str, found: Figures, seconds: int) -> str:
@@ -88,12 +93,12 @@ def markdown(title: str, found: Figures, seconds: int) -> str:
 
 def _parts_table(found: Figures) -> str:
     rows = [(name, _mib(size)) for name, size in parts(found)]
-    rows.append(("**cannot be dropped, in all**", f"**{_mib(_stays(found))}**"))
+    rows.append(("**cannot be dropped, in all**", f"**{_mib(stays(found))}**"))
     return text.table(("RAM in use after dropping caches", "MiB"), rows)
 
 
 def _sums(found: Figures) -> str:
-    lower, stays = found["lower"] / KIB, _stays(found)
+    lower, left = found["lower"] / KIB, stays(found)
     caches = found["now.Cached"] + found["now.Buffers"] - found["now.Shmem"] + found["now.SReclaimable"]
     rows = [
         ("given to the machine", _mib(MEMORY * KIB)),
@@ -102,8 +107,8 @@ def _sums(found: Figures) -> str:
         ("MemFree when ready", _mib(found["now.MemFree"])),
         ("the kernel's reserve, which MemAvailable leaves out (vm.min_free_kbytes)", _mib(found["reserve"])),
         ("caches when ready: page cache, reclaimable slab", _mib(caches)),
-        ("cannot be dropped, times the compressed image", f"{stays / lower:.2f}"),
-        ("cannot be dropped, without the compressed image", _mib(stays - lower)),
+        ("cannot be dropped, times the compressed image", f"{left / lower:.2f}"),
+        ("cannot be dropped, without the compressed image", _mib(left - lower)),
     ]
     return text.table(("sums", "MiB"), rows)
 
@@ -120,7 +125,7 @@ def _agent(found: Figures, seconds: int) -> str:
     return text.table(("agent, processes; MiB", "RSS", "PSS", "PSS anonymous"), rows) + "\n\n" + said
 
 
-def _stays(found: Figures) -> float:
+def stays(found: Figures) -> float:
     """What is neither free nor became free by dropping caches, in KiB."""
     return found["dropped.MemTotal"] - found["dropped.MemFree"] - found["lists"]
 
@@ -131,7 +136,7 @@ def _mib(kib: float) -> str:
 
 def measure(image: str, seconds: int) -> str:
     """Everything, as Markdown."""
-    with running(image, firmware="bios", memory=MEMORY) as rig:
+    with running(image, firmware="bios", memory=[MEMORY]) as rig:
         title = (
             f"{text.machine(rig.accelerator)}. One machine of 1 CPU and {MEMORY} MiB, BIOS, image {image}, mode `ram`."
         )

@@ -5,7 +5,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,9 @@ from bench.access_log import Request, read
 from muster.client import Client, ClientError
 from muster.host import process
 from muster.host.paths import Paths
+from muster.lab import lifecycle
+from muster.lab.network import tap_of
+from muster.lab.plan import Machine
 from muster.lab.plan import read as read_lab
 from muster.model import urls
 
@@ -59,6 +62,25 @@ class Rig:
         """How the lab's machines run: kvm or tcg."""
         return read_lab(self.folder).accelerator
 
+    def machines(self) -> tuple[Machine, ...]:
+        """The lab's machines, in order."""
+        return read_lab(self.folder).machines
+
+    def blob(self, sha256: str) -> Path:
+        """The controller's file of that blob."""
+        return self.paths.blobs / "sha256" / sha256
+
+    def sent_to(self, name: str) -> int:
+        """Bytes of all frames that went to a machine since the lab began, by its tap's counter."""
+        lab = read_lab(self.folder)
+        asked = ["ip", "-json", "-statistics", "link", "show", "dev", tap_of(lab.machine(name))]
+        (link,) = json.loads(process.run(lifecycle.inside(lab, asked)).text)
+        return int(link["stats64"]["tx"]["bytes"])
+
+    def console(self, name: str) -> Path:
+        """The file of all that the machine ever said on its console."""
+        return read_lab(self.folder).console_log(name)
+
     def node(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = self.document("node", "list", name)[0]
         return found
@@ -71,9 +93,21 @@ class Rig:
     def power_off(self, name: str) -> None:
         self.muster("lab", "power", "--name", NAME, name, "off")
 
+    def is_ready(self, name: str, since: float) -> bool:
+        """Whether a boot that began after `since` (Unix time) is ready.
+
+        Asked on the controller's socket: a command a poll would take the processor from the machine measured."""
+        try:
+            found = Client(self.paths.socket).get(urls.API_TRACE.format(node=name))
+        except ClientError as error:
+            if error.status == NOT_FOUND:
+                return False
+            raise
+        return isinstance(found, dict) and found["state"] == "ready" and found["started"] > since
+
     def until_ready(self, name: str, since: float) -> dict[str, Any]:
         """The timeline of the boot that began after `since` (Unix time), once it is ready; TimeoutError else."""
-        self._until(lambda: self._is_ready(name, since), name)
+        self._until(lambda: self.is_ready(name, since), name)
         found: dict[str, Any] = self.document("node", "trace", name)
         return found
 
@@ -89,16 +123,6 @@ class Rig:
         options += ["-o", "ConnectTimeout=20", "-o", "LogLevel=ERROR"]
         return self.muster("lab", "run", "--name", NAME, "--", "ssh", *options, f"root@{address}", script)
 
-    def _is_ready(self, name: str, since: float) -> bool:
-        """Asked on the controller's socket: a command a poll would take the processor from the machine measured."""
-        try:
-            found = Client(self.paths.socket).get(urls.API_TRACE.format(node=name))
-        except ClientError as error:
-            if error.status == NOT_FOUND:
-                return False
-            raise
-        return isinstance(found, dict) and found["state"] == "ready" and found["started"] > since
-
     def _until(self, condition: Callable[[], bool], name: str) -> None:
         deadline = time.monotonic() + READY_SECONDS
         while not condition():
@@ -109,14 +133,15 @@ class Rig:
 
 
 @contextmanager
-def running(image: str, *, firmware: str, memory: int = 1024) -> Iterator[Rig]:
-    """A lab with one machine for each firmware named (`bios,uefi` gives n1 and n2), switched off, image published."""
+def running(image: str, *, firmware: str, memory: Sequence[int] = (1024,)) -> Iterator[Rig]:
+    """A lab, switched off, image published: a machine for each firmware named (`bios,uefi` gives n1 and n2), and as
+    many more as there are sizes of memory, each list gone through again and again."""
     with tempfile.TemporaryDirectory() as folder:
         key = Path(folder) / "id_ed25519"
         process.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key])
         rig = Rig(image, key)
-        nodes = str(len(firmware.split(",")))
-        options = ("--nodes", nodes, "--firmware", firmware, "--memory", str(memory))
+        nodes = max(len(firmware.split(",")), len(memory))
+        options = ("--nodes", str(nodes), "--firmware", firmware, "--memory", ",".join(map(str, memory)))
         rig.muster("lab", "up", "--name", NAME, "--no-power", *options)
         try:
             rig.muster("image", "build", image)
