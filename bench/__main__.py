@@ -1,17 +1,20 @@
 """`make bench`: all figures, one after the other; with `--markdown`, docs/figures.md is brought up to date.
 
-Needs root. Takes about eight minutes under software emulation, a few more when an image has to be built first.
+Needs root. Takes about half an hour under software emulation, most of it for the roots and their smallest machines, and
+a few minutes more when an image has to be built first.
 """
 
 import argparse
 from collections.abc import Callable
 from functools import partial
 
-from bench import boot, memory, objects, segments, store, text
+from bench import boot, memory, objects, roots, segments, store, text
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench", description="Objects, boot, memory, segments, store.")
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description="Objects, boot, memory, roots, segments, store."
+    )
     parser.add_argument("--runs", type=int, default=3, help="boots of each machine (3)")
     parser.add_argument("--seconds", type=int, default=150, help="how long the agent is watched (150)")
     parser.add_argument("--image", default="debian12-tiny", help="recipe of what is booted (debian12-tiny)")
@@ -21,6 +24,7 @@ def main() -> None:
         "objects": objects.measure,
         "boot": partial(boot.measure, options.image, options.runs),
         "memory": partial(memory.measure, options.image, options.seconds),
+        "roots": partial(roots.measure, options.image, list(roots.MODES), least=True),
         "segments": partial(segments.measure, segments.RECIPES),
         "store": partial(store.measure, store.SIZES),
     }
