@@ -36,6 +36,11 @@ class RunningLab:
     def paths(self) -> Paths:
         return Paths(self.folder / "controller")
 
+    @property
+    def tree(self) -> Path:
+        """Where the test image is made."""
+        return self.paths.images / IMAGE / "tree"
+
     def muster(self, *words: str, check: bool = True) -> str:
         """The output of one command; its standard error is in the failure's message."""
         return self._run(words, check=check).text
@@ -107,7 +112,8 @@ class RunningLab:
 
 @pytest.fixture(scope="module")
 def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
-    """A lab, switched off, with the test image published; `LAB_OPTIONS` of the module says which machines."""
+    """A lab, switched off, with the test image published; `LAB_OPTIONS` of the module says which machines, and its
+    `prepare_tree`, if there is one, changes the image's tree before it is packed."""
     if os.geteuid() != 0:
         pytest.skip("a lab needs root")
     options: list[str] = getattr(request.module, "LAB_OPTIONS", [])
@@ -117,6 +123,8 @@ def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     running.lab("up", "--no-power", *options)
     try:
         running.muster("image", "build", IMAGE)
+        if prepare_tree := getattr(request.module, "prepare_tree", None):
+            prepare_tree(running.tree)
         running.muster("image", "pack", IMAGE)
         words = [f"image={IMAGE}", f"authorized_keys=@{key}.pub", "domain=lab.test"]
         running.muster("profile", "add", "default", *words)
