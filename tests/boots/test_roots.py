@@ -185,7 +185,7 @@ def test_trouble_is_told_and_room_can_be_made(ready: RunningLab, hurt: Hurt) -> 
 
 def test_with_every_server_gone_nodes_run_on_and_report_again(ready: RunningLab) -> None:
     """n3 reads its image's file while nobody can give it: it waits, and has the right bytes when the server is back."""
-    read_later = "sleep 10; echo 3 >/proc/sys/vm/drop_caches; read from _ </proc/uptime;"
+    read_later = "sleep 10; read from _ </proc/uptime; echo 3 >/proc/sys/vm/drop_caches;"
     read_later += f"sum=$(sha256sum </{FILES}/random); read to _ </proc/uptime; echo $from $to $sum >/run/waited"
     ready.ssh(NFS, f"setsid sh -c '{read_later}' >/dev/null 2>&1 </dev/null &")
     asked = time.monotonic()
