@@ -284,6 +284,14 @@ def test_a_hostile_archive_makes_nothing(tmp_path: Path, saved: Path, change: Fo
     lay(saved, paths)
 
 
+def test_an_archive_of_an_unknown_version_of_zip_is_refused(tmp_path: Path, saved: Path) -> None:
+    data = bytearray(saved.read_bytes())
+    data[data.rindex(b"PK\x01\x02") + 6] = 255  # version needed to extract (APPNOTE.TXT, 4.3.12)
+    (tmp_path / "later").write_bytes(data)
+    with pytest.raises(RequestError, match="no backup of Muster"):
+        lay(tmp_path / "later", Paths(tmp_path / "new"))
+
+
 def test_damaged_bytes_are_refused_or_mean_nothing(tmp_path: Path, saved: Path) -> None:
     data, chance, refused = saved.read_bytes(), random.Random(1), 0
     whole = lay(saved, Paths(tmp_path / "whole"))

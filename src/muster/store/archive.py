@@ -99,7 +99,7 @@ def opened(path: Path) -> zipfile.ZipFile:
         return zipfile.ZipFile(path)
     except FileNotFoundError as error:
         raise NotFoundError("no such file", where=str(path)) from error
-    except (OSError, zipfile.BadZipFile) as error:
+    except (OSError, zipfile.BadZipFile, NotImplementedError) as error:  # the last: of a later version of zip
         raise RequestError(f"no backup of Muster: {error}", where=str(path)) from error
 
 
