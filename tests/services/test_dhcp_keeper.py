@@ -111,3 +111,9 @@ def test_without_networks_dnsmasq_is_stopped_and_begins_anew_with_the_next(app: 
     assert not (app.files.folder / dnsmasq.CONFIG).exists()
     app.change(Tables((NETWORK,), (N1,)))
     until(lambda: app.told[2:] == ["restart dnsmasq"])
+
+
+def test_one_that_was_never_started_can_be_closed(tmp_path: Path) -> None:
+    app = App(tmp_path)
+    DhcpKeeper(app.files, lambda: app.tables, app.tell).close()
+    assert app.told == []

@@ -40,9 +40,11 @@ class Keeper:
         self._asked.set()
 
     def close(self) -> None:
+        """End it; also one that was never started, because something else failed first."""
         self._closing = True
         self._asked.set()
-        self._thread.join(timeout=5)
+        if self._thread.ident is not None:
+            self._thread.join(timeout=5)
 
     def _run(self) -> None:
         retry: float | None = None
