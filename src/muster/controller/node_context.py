@@ -3,9 +3,10 @@
 import hashlib
 import ipaddress
 import threading
+from collections.abc import Sequence
 
 from muster.boot.decide import Run
-from muster.model.objects import Interface, Network, Node
+from muster.model.objects import Interface, Network, Node, Version
 from muster.model.world import World
 from muster.overlays.library import ClusterFacts
 
@@ -17,16 +18,26 @@ class ClusterMemory:
         self._lock = threading.Lock()
         self._world: World | None = None
         self._facts: dict[tuple[str | None, str | None], ClusterFacts] = {}
+        self._networks: tuple[Network, ...] = ()
+
+    def networks(self, world: World) -> tuple[Network, ...]:
+        """All networks; to look for them costs as much as all nodes."""
+        with self._lock:
+            self._look_at(world)
+            return self._networks
 
     def facts(self, world: World, site: str, network: Network | None, domain: str | None) -> ClusterFacts:
         """What nodes on this network, with this domain, see of the cluster."""
         key = (network.name if network else None, domain)
         with self._lock:
-            if self._world is not world:
-                self._world, self._facts = world, {}
+            self._look_at(world)
             if key not in self._facts:
                 self._facts[key] = ClusterFacts.of(_cluster(world, site, network, domain))
             return self._facts[key]
+
+    def _look_at(self, world: World) -> None:
+        if self._world is not world:
+            self._world, self._facts, self._networks = world, {}, tuple(world.all(Network))
 
 
 def template_context(
@@ -36,9 +47,8 @@ def template_context(
 
     `bootif` is the MAC of the interface that the machine booted from.
     """
-    network = _network_of(world, run.node)
+    network, domain = place_of(world, run, memory)
     settings = run.effective.settings
-    domain = settings.domain or (network.domain if network else None)
     facts = memory.facts(world, site, network, domain)
     context: dict[str, object] = {
         "node": {
@@ -55,15 +65,26 @@ def template_context(
             "serial_console": settings.serial_console.model_dump() if settings.serial_console else None,
         },
         "cluster": facts.data,
-        "image": {
-            "name": run.version.image,
-            "version": run.version.name,
-            "distribution": run.version.distribution,
-            "architecture": run.version.architecture,
-            "features": run.version.features.model_dump(),
-        },
+        "image": image_facts(run.version),
     }
     return context, facts
+
+
+def image_facts(version: Version) -> dict[str, object]:
+    """What templates see of an image."""
+    return {
+        "name": version.image,
+        "version": version.name,
+        "distribution": version.distribution,
+        "architecture": version.architecture,
+        "features": version.features.model_dump(),
+    }
+
+
+def place_of(world: World, run: Run, memory: ClusterMemory) -> tuple[Network | None, str | None]:
+    """The network of a node and its domain, on which hangs what it sees of the cluster."""
+    network = _network_of(memory.networks(world), run.node)
+    return network, run.effective.settings.domain or (network.domain if network else None)
 
 
 def machine_id(site: str, node: str) -> str:
@@ -96,9 +117,8 @@ def _interface(interface: Interface, network: Network | None, bootif: str | None
     }
 
 
-def _network_of(world: World, node: Node) -> Network | None:
+def _network_of(networks: Sequence[Network], node: Node) -> Network | None:
     """The network on which the node has an address; else the only one there is."""
-    networks = list(world.all(Network))
     for network in networks:
         if any(_inside(interface, network) for interface in node.interfaces):
             return network
