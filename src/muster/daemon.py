@@ -121,6 +121,7 @@ async def serve(daemon: Daemon, key: str) -> None:
 
     def stop() -> None:
         events.close()
+        daemon.context.orders.close()
         nodes.should_exit = administrators.should_exit = True
 
     loop = asyncio.get_running_loop()

@@ -101,3 +101,11 @@ def test_only_some_keys_repeat() -> None:
     with pytest.raises(RequestError):
         parse_lines(b"a\t1\na\t2\n", limit=100)
     assert parse_lines(b"disk\t1\ndisk\t2\n", limit=100) == {"disk": ("1", "2")}
+
+
+def test_a_long_command_line_is_kept_whole_and_no_part_of_the_inventory() -> None:
+    line = "BOOT_IMAGE=x " + " ".join(f"argument{i}=1" for i in range(120))
+    assert len(line) > 1500
+    facts = hello_facts(hello(more=f"cmdline\t{line}\n"))
+    assert facts.command_line == line and "cmdline" not in facts.inventory
+    assert len(hello_facts(hello(more=f"cmdline\t{'x' * 9000}\n")).command_line) == 4096

@@ -119,3 +119,4 @@ def test_values_of_many_nodes_are_those_of_each() -> None:
         settings = effective(world, each).settings
         assert (many.image(each), many.labels(each)) == (settings.image, settings.labels)
         assert many.root(each) == settings.root
+        assert many.upper_size(each) == settings.upper_size

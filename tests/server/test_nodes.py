@@ -387,8 +387,8 @@ def test_words_we_do_not_know_are_refused(nodes: Play) -> None:
 def test_bodies_are_bounded(nodes: Play) -> None:
     async def scenario(n: Nodes) -> None:
         plan = await n.hello()
-        for what in ("url.report", "url.heartbeat"):
-            assert (await n.post(plan, what, REPORT + "message\t" + "x" * 5000)).status_code == 413
+        for what, size in (("url.report", 5000), ("url.heartbeat", 70_000)):
+            assert (await n.post(plan, what, READY + "message\t" + "x" * size)).status_code == 413
         assert (await n.http.post("/node/1/hello", content=b"x" * 70_000)).status_code == 413
 
     nodes(scenario)

@@ -69,7 +69,7 @@ def boot(context: Context, number: int) -> None:
     request = node_plan.authorize(context, plan["boot"], plan["token"])
     assert node_plan.overlay(context, request).size > 0
     node_report.report(context, request, b"stage\tdownload\nstatus\tdone\nuptime\t3.5\n")
-    node_report.heartbeat(context, request, b"state\tready\nuptime\t9\n")
+    node_report.heartbeat(context, request, b"state\tready\nuptime\t9\n", SERVER)
     found = context.boots.of_node("n1")
     assert found is not None and found.boot == plan["boot"] and found.state(context.clock.now()) == "ready"
 

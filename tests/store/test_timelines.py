@@ -1,5 +1,6 @@
 """Boots and reports over restarts, in bounded room."""
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,3 +58,50 @@ def test_reports_come_back_as_they_came(tmp_path: Path) -> None:
     second.forget("m")
     assert second.latest_boots() == [] and second.reports("m1") == []
     second.close()
+
+
+def test_what_was_given_is_kept_with_its_boot(timelines: Timelines, tmp_path: Path) -> None:
+    for i in range(3):
+        timelines.add_boot(boot(i))
+        timelines.give(f"m{i}", {"plan": f"p{i}"})
+    timelines.give("m1", {"plan": "other"})
+    timelines.give("m2", None)
+    again = Timelines(tmp_path / "boots.db")
+    assert again.given() == {"m0": {"plan": "p0"}, "m1": {"plan": "other"}}
+    for i in range(1, KEPT_BOOTS + 1):
+        timelines.add_boot(boot(i))
+    assert list(timelines.given()) == ["m1"], "it goes with the oldest boot"
+    timelines.forget("m")
+    assert timelines.given() == {}
+    again.close()
+
+
+OLD = """
+CREATE TABLE boots (
+    boot TEXT PRIMARY KEY, machine TEXT NOT NULL, node TEXT, kernel_boot TEXT NOT NULL, started REAL NOT NULL,
+    facts TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE reports (
+    boot TEXT NOT NULL, at REAL NOT NULL, uptime REAL NOT NULL, stage TEXT NOT NULL, status TEXT NOT NULL,
+    message TEXT NOT NULL
+);
+INSERT INTO boots VALUES ('b1', 'm', 'n1', 'k', 1.0, '{"kernel": "6.1"}');
+INSERT INTO reports VALUES ('b1', 1.0, 9.0, 'ready', 'done', '');
+"""
+
+
+def test_the_record_of_an_older_release_is_taken_over_and_the_older_release_can_go_on(tmp_path: Path) -> None:
+    old = sqlite3.connect(tmp_path / "boots.db")
+    old.executescript(OLD)
+    old.commit()
+    new = Timelines(tmp_path / "boots.db")
+    assert [r.boot for r in new.latest_boots()] == ["b1"] and len(new.reports("b1")) == 1 and new.given() == {}
+    new.give("b1", {"plan": "p"})
+    old.execute("INSERT OR REPLACE INTO boots VALUES ('b2', 'm', 'n1', 'k', 2.0, '{}')")
+    old.execute("DELETE FROM boots WHERE boot='b1'")
+    old.commit()
+    old.close()
+    new.close()
+    newer = Timelines(tmp_path / "boots.db")
+    assert newer.given() == {} and [r.boot for r in newer.latest_boots()] == ["b2"], "what it left behind is gone"
+    newer.close()

@@ -56,7 +56,11 @@ def _decide(world: World, facts: MachineFacts, match: Match, architecture: str) 
         name = _name(facts)
         why = f" ({match.flag})" if match.flag else ""
         return Wait(None, f"machine {name} is not known{why}: `muster node adopt {name} NAME` names it")
-    node = match.node
+    return decide_node(world, match.node, architecture, match.flag)
+
+
+def decide_node(world: World, node: Node, architecture: str, flag: str = "") -> Decision:
+    """What this node boots on a machine of this architecture; a Wait lends no kernel yet."""
     try:
         merged = effective(world, node)
     except NotFoundError as error:
@@ -75,7 +79,7 @@ def _decide(world: World, facts: MachineFacts, match: Match, architecture: str) 
     if live and merged.settings.root != "nfs":
         reason = f"node {node.name} has root {merged.settings.root}: {merged.settings.image} can only be had by nfs"
         return Wait(node, reason, effective=merged)
-    return Run(node, merged, version, match.flag, live)
+    return Run(node, merged, version, flag, live)
 
 
 def _name(facts: MachineFacts) -> str:

@@ -16,6 +16,9 @@ HELLO_MAX_BYTES = 64 * 1024
 _REPEATED = ("interface", "disk", "stage")
 _MAX_REPEATED = 512
 _MAX_VALUE = 512
+_MAX_VALUES = {"cmdline": 4096}
+"""A kernel's command line: up to 4096 bytes (COMMAND_LINE_SIZE of asm/setup.h; 2048 on x86)."""
+_OF_THIS_BOOT = ("muster-hello", "kernel-boot", "stage", "cmdline")
 _CLEAN = re.compile(r"[^\x20-\x7e]")
 _BOOT_ID = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 
@@ -53,6 +56,7 @@ class HelloFacts:
     bootif: str | None
     address: str
     stages: tuple[StageTime, ...]
+    command_line: str = ""
     inventory: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -85,7 +89,8 @@ def hello_facts(body: bytes) -> HelloFacts:
         bootif=_mac(first.get("bootif", "")),
         address=first.get("address", ""),
         stages=tuple(_stage_times(lines.get("stage", ()))),
-        inventory={key: lines[key] for key in sorted(lines) if key not in ("muster-hello", "kernel-boot", "stage")},
+        command_line=first.get("cmdline", ""),
+        inventory={key: lines[key] for key in sorted(lines) if key not in _OF_THIS_BOOT},
     )
 
 
@@ -102,8 +107,8 @@ def machine_facts(lines: Mapping[str, Sequence[str]]) -> MachineFacts:
     )
 
 
-def parse_lines(body: bytes, *, limit: int) -> dict[str, tuple[str, ...]]:
-    """`key TAB value` lines as a map; only some keys may repeat. Raises RequestError."""
+def parse_lines(body: bytes, *, limit: int, repeated: Sequence[str] = _REPEATED) -> dict[str, tuple[str, ...]]:
+    """`key TAB value` lines as a map; only the `repeated` keys may be there more than once. Raises RequestError."""
     if len(body) > limit:
         raise RequestError(f"longer than {limit} bytes")
     found: dict[str, list[str]] = {}
@@ -114,10 +119,10 @@ def parse_lines(body: bytes, *, limit: int) -> dict[str, tuple[str, ...]]:
         if not tab or not re.fullmatch(r"[a-z][a-z0-9.-]{0,31}", key):
             raise RequestError("a line is KEY TAB VALUE", where=f"line {number}")
         entries = found.setdefault(key, [])
-        if entries and key not in _REPEATED:
+        if entries and key not in repeated:
             raise RequestError(f"{key} is given twice", where=f"line {number}")
         if len(entries) < _MAX_REPEATED:
-            entries.append(_CLEAN.sub("?", value.strip())[:_MAX_VALUE].strip())
+            entries.append(_CLEAN.sub("?", value.strip())[: _MAX_VALUES.get(key, _MAX_VALUE)].strip())
     return {key: tuple(entries) for key, entries in found.items()}
 
 

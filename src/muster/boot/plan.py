@@ -7,7 +7,7 @@ from muster.boot import roots
 from muster.boot.decide import Decision, Run
 from muster.boot.roots import Asker, Lines, Supplies
 from muster.model import urls
-from muster.model.objects import Blob
+from muster.model.objects import Blob, Node
 
 FORMAT = "1"
 INIT = "/sbin/init"
@@ -63,6 +63,11 @@ def digest(body: Lines) -> str:
     return hashlib.sha256(repr(body).encode()).hexdigest()[:16]
 
 
+def node_lines(node: Node) -> Lines:
+    """The node's name, and how it shall call its network interfaces."""
+    return [("node", node.name), *(("interface", f"{i.name} {i.mac}") for i in node.interfaces if i.mac)]
+
+
 def _overlay_url(boot: str, overlay: OverlayData | None) -> str:
     """Naming the bytes that were promised, so that others are answered by 409 and not sent in vain."""
     url = urls.NODE_OVERLAY.format(boot=boot)
@@ -86,8 +91,7 @@ def _body(decision: Decision, overlay: OverlayData | None, asker: Asker, supplie
         raise ValueError("a node that runs an image needs its overlay")
     return [
         ("action", "run"),
-        ("node", decision.node.name),
-        *(("interface", f"{i.name} {i.mac}") for i in decision.node.interfaces if i.mac),
+        *node_lines(decision.node),
         *roots.lines(decision, asker, supplies),
         *roots.blob("overlay", Blob(sha256=overlay.sha256, size=overlay.size)),
         ("init", INIT),

@@ -1,11 +1,14 @@
 """What the controller's functions work with, put together once by the composition root (daemon.py)."""
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from muster.boot.roots import NfsServer, Supplies
 from muster.controller.boots import Boots
+from muster.controller.next_boot import NextBoots
 from muster.controller.node_context import ClusterMemory
+from muster.controller.orders import Orders
 from muster.controller.update_limit import UpdateLimit
 from muster.host.clock import Clock
 from muster.model.objects import Blob
@@ -35,6 +38,8 @@ class Context:
     """Why there is none."""
     cluster: ClusterMemory = field(default_factory=ClusterMemory)
     updates: UpdateLimit = field(default_factory=UpdateLimit)
+    next_boots: NextBoots = field(default_factory=NextBoots)
+    orders: Orders = field(default_factory=lambda: Orders(lambda: secrets.token_hex(8)))
 
     @property
     def world(self) -> World:

@@ -81,6 +81,10 @@ class Cascade:
         """As `effective(world, node).settings.root`, with the same errors."""
         return node.root if node.root is not None else self._inherits(node).root
 
+    def upper_size(self, node: Node) -> str | None:
+        """As `effective(world, node).settings.upper_size`, with the same errors."""
+        return node.upper_size if node.upper_size is not None else self._inherits(node).upper_size
+
     def labels(self, node: Node) -> Mapping[str, str]:
         """As `effective(world, node).settings.labels`, with the same errors."""
         return {**(self._inherits(node).labels or {}), **(node.labels or {})}

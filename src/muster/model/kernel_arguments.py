@@ -17,3 +17,9 @@ CONTENT = "muster.content"
 
 RESERVED = (SERVER, BOOTIF, CONTENT)
 """Set by the controller; a profile or node may not."""
+
+
+def argument(command_line: str, name: str) -> str:
+    """The value of the last `NAME=VALUE` on a command line, as the kernel itself takes it; empty when there is none."""
+    values = [value for key, _, value in (word.partition("=") for word in command_line.split()) if key == name]
+    return values[-1] if values else ""

@@ -15,5 +15,7 @@ STAGES = (
 WAIT = "wait"
 """Reported while the plan says to wait: an unknown machine, a node without image."""
 
-STATUSES = ("start", "progress", "done", "warning", "failed")
-"""`warning`: something is not as it was asked for, and the boot goes on."""
+WARNING = "warning"
+"""Something of a stage is not as wanted; the boot goes on, and its stage and state are as before."""
+
+STATUSES = ("start", "progress", "done", "failed", WARNING)

@@ -1,6 +1,7 @@
 """Waking held requests: when the world changes, and when we stop."""
 
 import asyncio
+from collections.abc import Callable
 
 from muster.model.world import World
 from muster.store.database import Store
@@ -15,6 +16,7 @@ class Events:
     def __init__(self, store: Store) -> None:
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
+        self._at_close: list[Callable[[], None]] = []
         self.closing = False
         store.subscribe(self._committed)
 
@@ -32,10 +34,16 @@ class Events:
             return False
         return not self.closing
 
+    def at_close(self, end: Callable[[], None]) -> None:
+        """Call `end` when everything that is held is to end."""
+        self._at_close.append(end)
+
     def close(self) -> None:
         """Let every held request end."""
         self.closing = True
         self._wake()
+        for end in self._at_close:
+            end()
 
     def _committed(self, _world: World) -> None:
         if not self.closing:  # else the loop may be gone

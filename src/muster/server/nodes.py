@@ -18,6 +18,7 @@ from muster.controller.node_plan import NodeRequest
 from muster.model import urls
 from muster.model.errors import MusterError, RequestError, TooLargeError
 from muster.server.events import MAX_WAIT, Events
+from muster.server.held import Held
 
 KEY_HEADER = "x-muster-key"
 _HOST = re.compile(r"^[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?$")
@@ -45,6 +46,7 @@ class _Handlers:
     def __init__(self, context: Context, events: Events) -> None:
         self._context = context
         self._events = events
+        self._held = Held(context, events)
 
     async def boot_ipxe(self, request: Request) -> Response:
         # The first value of a name is the true one: the machine's own texts come last (boot/ipxe_static.py).
@@ -81,13 +83,12 @@ class _Handlers:
 
     async def heartbeat(self, request: Request) -> Response:
         who = await self._authorized(request)
-        body = await _body(request, node_report.MAX_BYTES)
-        answer = await run_in_threadpool(node_report.heartbeat, self._context, who, body)
-        deadline = self._context.clock.monotonic() + _wait(request)
-        while (left := deadline - self._context.clock.monotonic()) > 0:
-            if not await self._events.changed(self._events.next(), left) and self._events.closing:
-                break
-        return PlainTextResponse(answer)
+        body, server = await _body(request, node_report.HEARTBEAT_MAX_BYTES), _server(request)
+        with self._held.place(who) as place:
+            await run_in_threadpool(node_report.heartbeat, self._context, who, body, server)
+            if (held := min(_wait(request), node_report.patience(self._context, who))) > 0:
+                await self._held.called(place, held)
+        return PlainTextResponse(node_report.answer(self._context, who))
 
     async def _authorized(self, request: Request) -> NodeRequest:
         boot = request.path_params["boot"]

@@ -70,7 +70,7 @@ class Store:
         self._leading = False
         self._writing = threading.Lock()
         self._reading = threading.Lock()
-        self._listeners: list[Callable[[World], None]] = []
+        self._listeners: list[Callable[[World, Sequence[Change]], None]] = []
         self._connection, self._reader, self._stopgap = self._opened()
         try:
             self._world = self._load()
@@ -141,6 +141,10 @@ class Store:
 
     def subscribe(self, listener: Callable[[World], None]) -> None:
         """Call `listener` with every new world, from the thread that committed it."""
+        self.follow(lambda world, _changes: listener(world))
+
+    def follow(self, listener: Callable[[World, Sequence[Change]], None]) -> None:
+        """As `subscribe`, with the changes that made this world of the one before."""
         self._listeners.append(listener)
 
     def close(self) -> None:
@@ -187,7 +191,7 @@ class Store:
             with self._writing:
                 before = self._world
                 with self._transaction():
-                    world, answers = self._planned(batch)
+                    world, answers, changes = self._planned(batch)
                 self._world = world
             for write, answer in answers:
                 write.outcome.set_result(answer)
@@ -200,14 +204,14 @@ class Store:
                 write.outcome.set_exception(StoreError("interrupted, nothing was changed", where=str(self._path)))
         if world is not before:
             for listener in tuple(self._listeners):
-                listener(world)
+                listener(world, changes)
 
-    def _planned(self, batch: Sequence[_Write[Any]]) -> tuple[World, list[tuple[_Write[Any], Any]]]:
-        """The world after the batch, each plan on what the ones before it left, its rows written; and the answers.
+    def _planned(self, batch: Sequence[_Write[Any]]) -> tuple[World, list[tuple[_Write[Any], Any]], list[Change]]:
+        """The world after the batch, each plan on what the ones before it left, its rows written; answers and changes.
 
         A member that fails is settled here; it wrote nothing.
         """
-        world, answers = self._world, []
+        world, answers, made = self._world, [], list[Change]()
         for write in batch:
             try:
                 answer, changes = write.plan(world)
@@ -223,8 +227,9 @@ class Store:
                 if changes:
                     world = world.with_changes(changes, world.revision + 1)
                     self._write(changes, documents, world.revision, _text(write.who))
+                    made += changes
                 answers.append((write, answer))
-        return world, answers
+        return world, answers, made
 
     def _refuse_stale(self, keys: Iterable[Key], based_on: int) -> None:
         stale = []

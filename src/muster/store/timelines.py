@@ -33,7 +33,11 @@ CREATE TABLE IF NOT EXISTS reports (
     message TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS reports_by_boot ON reports (boot);
+CREATE TABLE IF NOT EXISTS given (boot TEXT PRIMARY KEY, document TEXT NOT NULL) WITHOUT ROWID;
+DELETE FROM given WHERE boot NOT IN (SELECT boot FROM boots);
 """
+"""Run at each start, so it also brings an older record forward: a table is added, none is changed. A release that does
+not know `given` leaves its rows behind when it forgets a boot; the last line takes those away."""
 
 
 @dataclass(frozen=True)
@@ -103,19 +107,35 @@ class Timelines:
                 (record.machine, KEPT_BOOTS),
             )
             for (boot,) in rows:
-                self._execute("DELETE FROM reports WHERE boot=?", (boot,))
-                self._execute("DELETE FROM boots WHERE boot=?", (boot,))
+                for table in ("reports", "given", "boots"):
+                    self._execute(f"DELETE FROM {table} WHERE boot=?", (boot,))
 
     def forget(self, machine: str) -> None:
         """Drop everything that is remembered of a machine."""
         with self._lock:
-            self._execute("DELETE FROM reports WHERE boot IN (SELECT boot FROM boots WHERE machine=?)", (machine,))
-            self._execute("DELETE FROM boots WHERE machine=?", (machine,))
+            for table in ("reports", "given", "boots"):
+                mine = "boot IN (SELECT boot FROM boots WHERE machine=?)"
+                self._execute(f"DELETE FROM {table} WHERE {mine}", (machine,))
 
     def assign(self, boot: str, node: str | None) -> None:
         """The machine of this boot is now that node."""
         with self._lock:
             self._execute("UPDATE boots SET node=? WHERE boot=?", (node, boot))
+
+    def give(self, boot: str, document: Mapping[str, object] | None) -> None:
+        """Remember what this boot was given, in place of what was remembered of it."""
+        with self._lock:
+            if document is None:
+                self._execute("DELETE FROM given WHERE boot=?", (boot,))
+            else:
+                self._execute("INSERT OR REPLACE INTO given VALUES (?, ?)", (boot, json.dumps(document)))
+
+    def given(self) -> dict[str, object]:
+        """What was given to each boot of which it is remembered."""
+        with self._lock:
+            if self._stopgap and not self._execute("SELECT name FROM sqlite_master WHERE name='given'"):
+                return {}  # the record of an older release on a disk that takes nothing
+            return {boot: json.loads(text) for boot, text in self._execute("SELECT boot, document FROM given")}
 
     def add_report(self, boot: str, report: Report) -> None:
         with self._lock:
