@@ -3,7 +3,7 @@
 import json
 
 from muster.controller import node_plan
-from muster.controller.boots import LOST_AFTER
+from muster.controller.boot import LOST_AFTER
 from muster.controller.context import Context
 from muster.controller.objects import apply, delete
 from muster.store.timelines import Report

@@ -15,7 +15,7 @@ from muster.model.errors import RequestError
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _FORMATS = ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S")
 _SHOWN = "%Y-%m-%d %H:%M:%S"
-_KINDS = ("node", "profile", "network", "image", "version", "machine", "power")
+_KINDS = ("node", "profile", "network", "image", "version", "machine", "power", "order")
 
 
 def _kinds(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
@@ -37,7 +37,8 @@ def audit(
 ) -> None:
     """Say who changed what and when, newest first: of all objects, of a KIND, or of NAMES of a kind.
 
-    Switching and adopting nodes is included; `muster audit power` shows only the former.
+    Switching and adopting nodes, and orders to them, are included; `muster audit power` shows only the first,
+    `muster audit order` only the last.
 
     muster audit node n[1-16] --since 2h
     """

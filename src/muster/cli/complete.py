@@ -3,7 +3,7 @@
 Each name here is handed to click as `shell_complete=`. Light: a shell starts this at every TAB.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import click
 from click.shell_completion import CompletionItem
@@ -46,6 +46,16 @@ def name(kind: str) -> Complete:
 def settings(kind: str) -> Complete:
     """`key=value` words of a kind."""
     return _of("setting", kind)
+
+
+def words_of(choice: Sequence[str]) -> Complete:
+    """One of these words after another, with commas."""
+
+    def fitting(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem[str]]:
+        head, comma, last = typed.rpartition(",")
+        return [CompletionItem(f"{head}{comma}{word}") for word in choice if word.startswith(last)]
+
+    return fitting
 
 
 REFERENCE = _of("reference", "image")

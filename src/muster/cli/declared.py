@@ -1,6 +1,7 @@
 """The verbs that nodes, profiles and networks share: list, show, add, set, delete."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
@@ -9,14 +10,22 @@ from muster.cli.session import Session, assignments, change_options, form_option
 from muster.cli.settle import Caution, settle
 from muster.client import segment
 from muster.model import urls
+from muster.model.errors import RequestError
 
+F = TypeVar("F", bound=Callable[..., Any])
 COLUMNS = {
-    "node": ("name", "state", "stage", "seconds", "version", "address", "mac", "profiles", "message"),
+    "node": ("name", "state", "seconds", "mode", "running", "ram", "upper", "address", "reboot", "trouble"),
     "profile": ("name", "image", "root", "overlays", "kernel_arguments"),
     "network": ("name", "subnet", "address", "interface", "mode", "pool"),
     "machine": ("machine", "state", "vendor", "product", "serial", "mac", "cpus", "memory"),
 }
-
+SELECTABLE = {
+    "node": (
+        *("name", "state", "stage", "percent", "seconds", "image", "version", "address", "mac", "profiles", "labels"),
+        *("mode", "running", "digest", "ram", "upper", "reboot", "trouble", "message", "reason", "heard", "boot"),
+    )
+}
+"""What may be shown instead, of kinds that have more than their declaration."""
 
 LISTS = (
     "Lists are written with commas (overlays=base,site), kernel_arguments with blanks as on a kernel's command line."
@@ -35,11 +44,12 @@ def add_verbs(group: click.Group, kind: str) -> None:
 def _list(kind: str) -> click.Command:
     @click.command("list", help=f"List {kind}s.")
     @click.argument("names", default="@all", shell_complete=complete.names(kind))
+    @_columns_option(kind)
     @form_option
     @pass_session
-    def command(session: Session, names: str, form: str) -> None:
-        columns = COLUMNS[kind]
-        wanted = {"name": columns[:1], "table": columns}.get(form)
+    def command(session: Session, names: str, form: str, chosen: str | None = None) -> None:
+        columns = COLUMNS[kind][:1] if form == "name" else _chosen(kind, chosen)
+        wanted = columns if chosen or form in ("name", "table") else None
         query = {"names": names} | ({"columns": ",".join(wanted)} if wanted else {})
         rows = session.rows(urls.API_OBJECTS.format(kind=kind), query)
         click.echo(output.listing(rows, columns, form), nl=False)
@@ -47,8 +57,28 @@ def _list(kind: str) -> click.Command:
     return command
 
 
+def _columns_option(kind: str) -> Callable[[F], F]:
+    """`--columns A,B`, for kinds that have a choice."""
+    if kind not in SELECTABLE:
+        return lambda function: function
+    words = ", ".join(SELECTABLE[kind])
+    complete_columns = complete.words_of(SELECTABLE[kind])
+    return click.option(
+        "--columns", "chosen", metavar="A,B,...", shell_complete=complete_columns, help=f"Which to show: {words}."
+    )
+
+
+def _chosen(kind: str, words: str | None) -> tuple[str, ...]:
+    columns = tuple(words.split(",")) if words else COLUMNS[kind]
+    if wrong := [column for column in columns if column not in SELECTABLE.get(kind, columns)]:
+        raise RequestError(f"there is no column {wrong[0]!r}", hint=f"the columns are {', '.join(SELECTABLE[kind])}")
+    return columns
+
+
 def _show(kind: str) -> click.Command:
-    @click.command("show", help=f"Show a {kind} as it was declared.")
+    running = ", and `now`: how it runs, what that costs, what a reboot would change" if kind == "node" else ""
+
+    @click.command("show", help=f"Show a {kind} as it was declared{running}.")
     @click.argument("name", shell_complete=complete.name(kind))
     @click.option("--effective", is_flag=True, help="With what profiles and defaults add (nodes).")
     @form_option

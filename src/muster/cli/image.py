@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from muster.cli import complete, output
-from muster.cli.session import Session, form_option, pass_session
+from muster.cli.session import Session, form_option, pass_session, timeout_option
 from muster.client import segment
 from muster.model import urls
 from muster.model.errors import RequestError
@@ -148,9 +148,32 @@ def live(session: Session, name: str, off: bool, allow_secrets: bool) -> None:
 @click.argument("reference", shell_complete=complete.REFERENCE)
 @pass_session
 def delete(session: Session, reference: str) -> None:
-    """Forget a version; refused while a node would boot it."""
+    """Forget a version; refused while a node would boot it, or runs on it over NFS."""
     answer = session.ask(f"{urls.API_VERSIONS}/delete", {"reference": reference})
     click.echo(f"deleted {answer['deleted']}")
+
+
+@image.command()
+@click.argument("name", shell_complete=complete.name("image"))
+@timeout_option(60.0)
+@form_option
+@pass_session
+def stale(session: Session, name: str, timeout: float, form: str) -> None:
+    """Ask the nodes that run NAME@live which files of it they do not see as they are now.
+
+    A node's own copy hides a file that was changed after the node had changed it; a program goes on with the file that
+    it opened. A reboot ends both. Exit status 1 when a node failed or did not answer.
+    """
+    from muster.cli import orders
+
+    rows = session.ask_rows(urls.API_STALE, {"image": name, "timeout": timeout}, timeout + orders.GRACE)
+    if form == "table":
+        click.echo(orders.stale(rows, f"{name}@live"), nl=False)
+    elif form == "name":
+        click.echo(output.listing([row for row in rows if row["stale"]], ("name",), form), nl=False)
+    else:
+        click.echo(output.listing(rows, ("name",), form), nl=False)
+    orders.refuse_failed(rows)
 
 
 @image.command("export")

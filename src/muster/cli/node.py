@@ -7,7 +7,7 @@ import click
 from muster.cli import complete, output
 from muster.cli.declared import COLUMNS, add_verbs
 from muster.cli.import_nodes import read
-from muster.cli.session import Session, assignments, change_options, form_option, pass_session
+from muster.cli.session import Session, assignments, change_options, form_option, pass_session, timeout_option
 from muster.cli.settle import Caution, say, settle
 from muster.client import segment
 from muster.model import urls
@@ -16,7 +16,7 @@ from muster.model.errors import SomeFailedError
 
 @click.group()
 def node() -> None:
-    """Nodes: declare, adopt, explain, trace, switch."""
+    """Nodes: declare, adopt, explain, trace, switch, free."""
 
 
 add_verbs(node, "node")
@@ -104,6 +104,27 @@ def power(session: Session, names: str, action: str, form: str) -> None:
     failed = [f"{row['name']}: {row['error']}" for row in rows if row["error"]]
     if failed:
         raise SomeFailedError("\n".join(failed))
+
+
+@node.command()
+@click.argument("names", shell_complete=complete.names("node"))
+@timeout_option(60.0)
+@form_option
+@pass_session
+def free(session: Session, names: str, timeout: float, form: str) -> None:
+    """Let the running NAMES empty what can be made again, to free RAM of their upper layers; say what that gave.
+
+    /tmp, /var/tmp, package caches, rotated logs, the journal and core dumps. Where nothing was to be freed, the largest
+    files are named. Exit status 1 when a node failed or did not answer.
+    """
+    from muster.cli import orders
+
+    rows = session.ask_rows(urls.API_FREE, {"names": names, "timeout": timeout}, timeout + orders.GRACE)
+    if form == "table":
+        click.echo(orders.collated(rows), nl=False)
+    else:
+        click.echo(output.listing(orders.done(rows) if form == "name" else rows, ("name",), form), nl=False)
+    orders.refuse_failed(rows)
 
 
 def _field(key: str) -> str:

@@ -41,10 +41,23 @@ def _status_lines(found: dict[str, Any]) -> Iterator[str]:
     if rest := found["attention"][CAUSES:]:
         nodes = sum(entry["count"] for entry in rest)
         yield f"and {nodes} nodes with {len(rest)} other causes: muster status -o yaml"
+    yield from _reboot_lines(found["reboot"])
     for entry in found["pending"][:CAUSES]:
         yield f"machine {entry['machine']} waits to be adopted: {output.words(entry['product'])} {entry['mac']}"
     if (more := len(found["pending"]) - CAUSES) > 0:
         yield f"and {more} more machines: muster node pending"
+
+
+def _reboot_lines(reboot: dict[str, Any]) -> Iterator[str]:
+    if reboot["count"]:
+        changes = ", ".join(f"{change['what']} ({change['nodes']})" for change in reboot["changes"])
+        yield f"{_nodes(reboot['count'])} would change at a reboot: {changes}"
+    if (unknown := reboot["unknown"])["count"]:
+        yield f"of {_nodes(unknown['count'])} it is not known what a reboot would change: {unknown['nodes']}"
+
+
+def _nodes(count: int) -> str:
+    return f"{count} node{'' if count == 1 else 's'}"
 
 
 @click.command()

@@ -41,9 +41,11 @@ class Session:
         with self._ranges_of(body) as fields:
             return _mapping(self.client.post(path, fields), path)
 
-    def ask_rows(self, path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
+    def ask_rows(self, path: str, body: dict[str, Any], timeout: float | None = None) -> list[dict[str, Any]]:
+        """`timeout`: the seconds that the answer may take, where it may take long."""
+        client = self.client if timeout is None else Client(self.paths.socket, timeout)
         with self._ranges_of(body) as fields:
-            return _rows(self.client.post(path, fields), path)
+            return _rows(client.post(path, fields), path)
 
     @contextmanager
     def _ranges_of(self, fields: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -66,6 +68,18 @@ def form_option(function: F) -> F:
     return click.option(
         "-o", "--output", "form", type=click.Choice(output.FORMATS), default="table", help="How to show it."
     )(function)
+
+
+def timeout_option(default: float) -> Callable[[F], F]:
+    """`--timeout SECONDS`: how long nodes are waited for."""
+    return click.option(
+        "--timeout",
+        type=click.FloatRange(1, 600),
+        default=default,
+        show_default=True,
+        metavar="SECONDS",
+        help="Wait so long for the nodes' answers.",
+    )
 
 
 def change_options(function: F) -> F:

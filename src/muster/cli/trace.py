@@ -9,6 +9,7 @@ import click
 from muster.cli import output
 
 COLUMNS = ("uptime", "took", "stage", "status", "message")
+_COLOURS = {"failed": "red", "warning": "yellow"}
 Report = dict[str, Any]
 
 
@@ -56,7 +57,8 @@ def summary(reports: Sequence[Report]) -> list[str]:
 
 
 def _marked(line: str, report: Report) -> str:
-    return click.style(line, fg="red") if report["status"] == "failed" else line
+    colour = _COLOURS.get(report["status"])
+    return click.style(line, fg=colour) if colour else line
 
 
 def _now(found: dict[str, Any]) -> list[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from muster.controller.context import Context
+from muster.controller.ordering import ORDER
 from muster.model.errors import NotFoundError
 from muster.model.noderange import expand, fold
 from muster.model.objects import KINDS
@@ -13,17 +14,20 @@ from muster.store.database import ChangeRecord
 POWER = "power"
 """The kind under which Store.note enters the switching of nodes."""
 
+ACTS = (POWER, ORDER)
+"""What is done to nodes and changes no object."""
+
 Row = dict[str, object]
 
 
 def wanted(kind: str | None, names: str | None, who: str | None, since: float | None, limit: int) -> Selection:
-    """What to read for a question. A node's records are also those of switching it.
+    """What to read for a question. A node's records are also those of switching it, and of orders to it.
 
     Names need not exist any more. Raises NotFoundError for an unknown kind, RequestError for a bad range.
     """
-    if kind is not None and kind not in (*KINDS, POWER):
-        raise NotFoundError(f"there is no kind {kind!r}", hint=f"the kinds are {', '.join((*KINDS, POWER))}")
-    kinds = (kind, POWER) if kind == "node" else (kind,) if kind else None
+    if kind is not None and kind not in (*KINDS, *ACTS):
+        raise NotFoundError(f"there is no kind {kind!r}", hint=f"the kinds are {', '.join((*KINDS, *ACTS))}")
+    kinds = (kind, *ACTS) if kind == "node" else (kind,) if kind else None
     chosen = None
     if names is not None:
         chosen = (names,) if kind in ("machine", "version", None) else tuple(expand(names))
@@ -71,7 +75,7 @@ def _row(record: ChangeRecord, adopted: Mapping[int, str]) -> Row:
         "name": record.name,
         "fields": fields(record.before, record.after),
     }
-    if record.kind == POWER:
+    if record.kind in ACTS:
         return row | {"kind": "node", "fields": []}
     if _is_removed_machine(record) and record.revision in adopted:
         return row | {"verb": "adopt", "fields": [{"field": "node", "before": None, "after": adopted[record.revision]}]}
@@ -79,8 +83,8 @@ def _row(record: ChangeRecord, adopted: Mapping[int, str]) -> Row:
 
 
 def _verb(record: ChangeRecord) -> str:
-    if record.kind == POWER:
-        return f"power {(record.after or {}).get('verb', '')}".rstrip()
+    if record.kind in ACTS:
+        return f"{record.kind} {(record.after or {}).get('verb', '')}".rstrip()
     if record.before is None:
         return "add"
     return "change" if record.after is not None else "delete"

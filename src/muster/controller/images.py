@@ -86,8 +86,16 @@ def delete(world: World, reference: str) -> tuple[dict[str, object], list[Change
 
 
 def delete_with_blobs(context: Context, reference: str, who: str) -> dict[str, object]:
-    """Delete a version, then those of its blobs that no other version holds. Errors as in `delete`."""
+    """Delete a version, then those of its blobs that no other version holds. Errors as in `delete`.
+
+    Also ConflictError while a node runs that reads its root from the version's file.
+    """
     version = packed(context.world, reference)
+    if readers := _readers(context, version):
+        raise ConflictError(
+            f"{', '.join(readers[:10])} {'read' if len(readers) > 1 else 'reads'} {version.name} over NFS now",
+            hint="give them another image and reboot them first",
+        )
     answer = context.store.change(lambda world: delete(world, version.name), who=who)
     kept = {blob.sha256 for other in context.world.all(Version) for blob in other.blobs}
     for blob in version.blobs:
@@ -102,6 +110,16 @@ def _tagged(world: World, version: Version, tag: str) -> list[Change]:
     known = document(before) if before else {"kind": "image", "name": version.image}
     after = parse({**known, "tags": tags}, f"tag {tag!r}")
     return [] if before == after else [Change("image", version.image, before, after)]
+
+
+def _readers(context: Context, version: Version) -> list[str]:
+    """The nodes whose root is the file of this version; one that was only not heard of for a while may still be."""
+    now = context.clock.now()
+    return sorted(
+        name
+        for name, boot in context.boots.by_node().items()
+        if (boot.mode, boot.image) == ("nfs", version.name) and boot.state(now) != "off"
+    )
 
 
 def _refuse_missing(blobs: Blobs, version: Version) -> None:

@@ -1,15 +1,17 @@
 """What an administrator sees of nodes: listing, status, explanation, timeline."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from muster.boot import ipxe
 from muster.boot.decide import Decision, Run, decide
 from muster.boot.facts import LoaderFacts, machine_facts
 from muster.boot.roots import equipped
-from muster.controller.boots import Boot
+from muster.controller import objects, running
+from muster.controller.boot import Boot
 from muster.controller.context import Context
+from muster.controller.reboot import Comparison
 from muster.model import noderange
 from muster.model.cascade import Cascade, effective
 from muster.model.documents import document
@@ -18,8 +20,11 @@ from muster.model.facts import MachineFacts
 from muster.model.images import resolve
 from muster.model.noderange import fold, select
 from muster.model.objects import Machine, Node
-from muster.model.states import STATES
+from muster.model.states import NEVER, STATES
 from muster.model.world import World, declared_facts
+
+NO_BOOT = "no boot seen yet"
+NOT_RUNNING = ("failed", "lost", "waiting", NEVER)
 
 
 def states(context: Context) -> dict[str, str]:
@@ -46,43 +51,91 @@ def group_rows(context: Context, node: str | None = None) -> list[dict[str, obje
 
 
 @dataclass(frozen=True)
-class _View:
-    """What the columns of one node are made from; settings are merged only for those that need them."""
+class _Moment:
+    """What all views of one question share."""
 
-    node: Node
-    boot: Boot | None
     now: float
+    boots: Mapping[str, Boot]
     cascade: Cascade
+    comparison: Comparison
     versions: dict[str | None, str]
 
-    @property
-    def image(self) -> str | None:
-        return self.cascade.image(self.node)
-
-    @property
-    def version(self) -> str:
-        """What it would boot now."""
-        image = self.image
+    def version(self, image: str | None) -> str:
+        """The version that an image reference stands for."""
         if image not in self.versions:
             self.versions[image] = _wanted_version(self.cascade.world, image)
         return self.versions[image]
 
 
+class _View:
+    """What the columns of one node are made from; settings are merged only for those that need them.
+
+    `running`: its boot, if it came as far as its image and was not switched off since.
+    """
+
+    __slots__ = ("boot", "moment", "node", "running", "state")
+
+    def __init__(self, node: Node, moment: _Moment) -> None:
+        self.node = node
+        self.moment = moment
+        self.boot = boot = moment.boots.get(node.name)
+        self.state = boot.state(moment.now) if boot else NEVER
+        self.running = boot if boot and boot.ready_at is not None and self.state != "off" else None
+
+    @property
+    def image(self) -> str | None:
+        return self.moment.cascade.image(self.node)
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        return self.moment.cascade.labels(self.node)
+
+    @property
+    def digest(self) -> str:
+        return running.digest(self.moment.cascade.world, self.running) if self.running else ""
+
+    @property
+    def reboot(self) -> tuple[str, ...] | None:
+        return self.moment.comparison.of(self.node, self.running) if self.running else None
+
+    @property
+    def words(self) -> str:
+        return self.boot.words(self.moment.now) if self.boot else NO_BOOT
+
+    @property
+    def reason(self) -> str:
+        return self.boot.reason(self.moment.now) if self.boot else NO_BOOT
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with it: why it does not run, or what it warned of."""
+        if self.state in NOT_RUNNING:
+            return self.words
+        return "; ".join(self.boot.troubles) if self.boot else ""
+
+
 COLUMNS: Mapping[str, Callable[[_View], object]] = {
     "name": lambda v: v.node.name,
-    "state": lambda v: v.boot.state(v.now) if v.boot else "never",
+    "state": lambda v: v.state,
     "stage": lambda v: v.boot.stage if v.boot else "",
     "percent": lambda v: v.boot.percent if v.boot and v.boot.status == "progress" else None,
     "seconds": lambda v: round(v.boot.ready_uptime, 1) if v.boot and v.boot.ready_uptime else None,
     "image": lambda v: v.image or "",
-    "version": lambda v: v.version,
+    "version": lambda v: v.moment.version(v.image),
     "address": lambda v: next((i.address.partition("/")[0] for i in v.node.interfaces if i.address), ""),
     "mac": lambda v: next((i.mac for i in v.node.interfaces if i.mac), ""),
     "profiles": lambda v: list(v.node.profiles),
-    "labels": lambda v: dict(v.cascade.labels(v.node)),
-    "message": lambda v: v.boot.words(v.now) if v.boot else "no boot seen yet",
-    "reason": lambda v: v.boot.reason(v.now) if v.boot else "no boot seen yet",
-    "heard": lambda v: round(v.now - v.boot.heard, 1) if v.boot else None,
+    "labels": lambda v: dict(v.labels),
+    "mode": lambda v: v.running.mode if v.running else "",
+    "running": lambda v: v.running.image if v.running else "",
+    "digest": lambda v: v.digest,
+    "ram": lambda v: running.ram(v.running) if v.running else None,
+    "upper": lambda v: running.upper(v.running) if v.running else "",
+    "reboot": lambda v: v.reboot,
+    "trouble": lambda v: v.trouble,
+    "message": lambda v: v.words,
+    "reason": lambda v: v.reason,
+    "heard": lambda v: round(v.moment.now - v.boot.heard, 1) if v.boot else None,
     "boot": lambda v: v.boot.boot if v.boot else "",
 }
 """What a row of a node can hold, in the order of a whole row."""
@@ -93,12 +146,27 @@ def node_rows(context: Context, names: str = "@all", columns: Sequence[str] | No
 
     A column that does not exist is None, as it is for the other kinds.
     """
-    world, now, boots = context.world, context.clock.now(), context.boots.by_node()
+    world = context.world
     chosen = list(world.all(Node)) if names == "@all" else select(world, names, states(context), may_be_empty=True)
-    cascade, versions = Cascade(world), dict[str | None, str]()
     wanted = [(column, COLUMNS.get(column, _absent)) for column in (COLUMNS if columns is None else columns)]
-    views = (_View(node, boots.get(node.name), now, cascade, versions) for node in chosen)
-    return [{column: value(view) for column, value in wanted} for view in views]
+    return [{column: value(view) for column, value in wanted} for view in _views(context, world, chosen)]
+
+
+def _views(context: Context, world: World, nodes: Iterable[Node]) -> list[_View]:
+    boots, comparison = context.boots.by_node(), Comparison(context)
+    moment = _Moment(context.clock.now(), boots, Cascade(world), comparison, {})
+    return [_View(node, moment) for node in nodes]
+
+
+def show(context: Context, name: str, *, effective: bool = False) -> dict[str, object]:
+    """A node as it was declared, or with what its profiles and the defaults give it; and as it is `now`."""
+    world = context.world
+    declared = effective_document(world, name) if effective else objects.show(world, "node", name)
+    (view,) = _views(context, world, [world.get(Node, str(declared["name"]))])
+    now: dict[str, object] = {"state": view.state, "says": view.words}
+    if view.running:
+        now |= running.document(context, view.node, view.running)
+    return {**declared, "now": now}
 
 
 def pending_rows(context: Context) -> list[dict[str, object]]:
@@ -127,20 +195,23 @@ def pending_rows(context: Context) -> list[dict[str, object]]:
 
 def status(context: Context) -> dict[str, object]:
     """Counts by state, then what needs attention: the worst state first, in it what most nodes have, folded."""
-    rows = node_rows(context, columns=("name", "state", "reason"))
-    counts = Counter(str(row["state"]) for row in rows)
+    views = _views(context, context.world, context.world.all(Node))
+    counts = Counter(view.state for view in views)
+    ready = [view for view in views if view.state == "ready"]
     groups: dict[tuple[str, str], list[str]] = {}
-    for row in rows:
-        if row["state"] != "ready":
-            groups.setdefault((str(row["state"]), str(row["reason"])), []).append(str(row["name"]))
+    for view in views:
+        reasons = view.boot.troubles if view.boot and view.state == "ready" else [view.reason]
+        for reason in reasons:
+            groups.setdefault((view.state, reason), []).append(view.node.name)
     attention = [
         {"nodes": fold(names), "count": len(names), "state": state, "message": message}
         for (state, message), names in sorted(groups.items(), key=lambda g: (STATES.index(g[0][0]), -len(g[1])))
     ]
     return {
         "counts": {state: counts[state] for state in STATES if counts[state]},
-        "ready": fold([str(row["name"]) for row in rows if row["state"] == "ready"]),
+        "ready": fold([view.node.name for view in ready]),
         "attention": attention,
+        "reboot": running.reboots({view.node.name: view.reboot for view in ready}),
         "pending": pending_rows(context),
     }
 

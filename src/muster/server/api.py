@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 
 import muster
 from muster.controller import adopt as adoption
-from muster.controller import audit, complete, images, node_views, objects, power
+from muster.controller import audit, complete, images, node_views, objects, ordering, power
 from muster.controller.context import Context
 from muster.model import urls
 from muster.model.difference import differences, plain
@@ -99,6 +99,19 @@ class PowerBody(_Body):
     action: str
 
 
+Seconds = Annotated[float, Field(gt=0, le=ordering.MOST_SECONDS)]
+
+
+class FreeBody(_Body):
+    names: str
+    timeout: Seconds
+
+
+class StaleBody(_Body):
+    image: str
+    timeout: Seconds
+
+
 def api_app(context: Context, server: str, events: Events | None = None) -> FastAPI:
     """The ASGI app for administrators; `server` is our node-facing URL, for explanations.
 
@@ -112,6 +125,7 @@ def api_app(context: Context, server: str, events: Events | None = None) -> Fast
     _change_routes(app, context)
     _record_routes(app, context)
     _node_routes(app, context, server)
+    _order_routes(app, context)
     _image_routes(app, context)
     _feed_routes(app, context, events)
     return app
@@ -145,8 +159,8 @@ def _object_routes(app: FastAPI, context: Context) -> None:
 
     @app.get(urls.API_OBJECT)
     def show(kind: str, name: str, effective: bool = False) -> Json:
-        if kind == "node" and effective:
-            return node_views.effective_document(context.world, name)
+        if kind == "node":
+            return node_views.show(context, name, effective=effective)
         return objects.show(context.world, kind, name)
 
     @app.get(urls.API_EXPORT)
@@ -231,6 +245,20 @@ def _node_routes(app: FastAPI, context: Context, server: str) -> None:
     @app.post(urls.API_POWER)
     def switch(body: PowerBody, who: Who) -> list[Json]:
         return power.switch(context, body.names, body.action, who)
+
+
+def _order_routes(app: FastAPI, context: Context) -> None:
+    """Held until the nodes answer; what is asked of the store happens in a thread."""
+
+    @app.post(urls.API_FREE)
+    async def free(body: FreeBody, who: Who) -> JSONResponse:
+        asked = await run_in_threadpool(ordering.free, context, body.names, who)
+        return JSONResponse(await ordering.answers(context, asked, body.timeout))
+
+    @app.post(urls.API_STALE)
+    async def stale(body: StaleBody, who: Who) -> JSONResponse:
+        asked = await run_in_threadpool(ordering.stale, context, body.image, who)
+        return JSONResponse(ordering.stale_files(await ordering.answers(context, asked, body.timeout)))
 
 
 def _image_routes(app: FastAPI, context: Context) -> None:
