@@ -18,6 +18,7 @@ ram-image\t64512
 ram-upper\t12288
 upper-limit\t524288
 ram-own\t11264
+ram-placed\t2048
 trouble\timage debian12@0123456789ab: block 7 is damaged
 trouble\tno disk with the label scratch
 order\tfedcba9876543210
@@ -39,6 +40,7 @@ def test_a_whole_one() -> None:
         ram_image=64512,
         ram_upper=12288,
         ram_own=11264,
+        ram_placed=2048,
         upper_limit=524288,
         troubles=("image debian12@0123456789ab: block 7 is damaged", "no disk with the label scratch"),
         done=Done("fedcba9876543210", 1, ("/tmp: 12 MiB", "", "/tmp: 12 MiB")),

@@ -30,6 +30,12 @@ def row(context: Context, name: str = "n1") -> dict[str, object]:
     return node_views.node_rows(context, name)[0]
 
 
+def shown_ram(context: Context) -> dict[str, str]:
+    now = node_views.show(context, "n1")["now"]
+    assert isinstance(now, dict) and isinstance(now["ram"], dict)
+    return now["ram"]
+
+
 def test_a_node_says_what_it_runs_and_what_that_costs(nodes: Play, controller: Context) -> None:
     async def scenario(n: Nodes) -> None:
         agent = await Agent.booted(n)
@@ -37,15 +43,24 @@ def test_a_node_says_what_it_runs_and_what_that_costs(nodes: Play, controller: C
         agent.troubles = ["the upper layer is full: 512 of 512 MiB", "the upper layer is full: 512 of 512 MiB"]
         heard = await agent.beat()
         assert heard.keys() == {"token", "sequence", "upper"} and heard["upper"] == "50%"
+        assert "placed" not in shown_ram(controller)
+        agent.said["ram-placed"] = "2048"
+        await agent.beat()
 
     nodes(scenario)
     found = row(controller)
-    assert (found["mode"], found["running"], found["ram"], found["upper"]) == ("ram", found["version"], 86, "12/512")
+    assert (found["mode"], found["running"], found["ram"], found["upper"]) == ("ram", found["version"], 88, "12/512")
     assert found["trouble"] == "the upper layer is full: 512 of 512 MiB"
     assert found["digest"] == version_document()["digest"] and found["reboot"] == ()
     shown = node_views.show(controller, "n1")["now"]
     assert isinstance(shown, dict)
-    assert shown["ram"] == {"image": "63.0 MiB", "upper": "12.0 MiB", "own": "11.0 MiB", "total": "86 MiB"}
+    assert shown_ram(controller) == {
+        "image": "63.0 MiB",
+        "upper": "12.0 MiB",
+        "own": "11.0 MiB",
+        "placed": "2.0 MiB",
+        "total": "88 MiB",
+    }
     assert shown["upper"] == {"used": "12.0 MiB", "limit": "512.0 MiB", "wanted": "50%"} and shown["reboot"] == []
 
 
@@ -242,7 +257,7 @@ def test_two_who_ask_the_same_share_the_answer_and_another_order_waits_its_turn(
 
 
 def test_stale_files_of_a_live_image(nodes: Play, controller: Context) -> None:
-    lines = ["own /etc/motd", "open /usr/lib/a b.so 412 sshd", "open /usr/bin/tmux 99 tmux: server"]
+    lines = ["and 12 more", "own /etc/motd", "open /usr/lib/a b.so 412 sshd", "open /usr/bin/tmux 99 tmux: server"]
 
     async def scenario(n: Nodes) -> Any:
         agents = [await Agent.booted(n, "n1"), await Agent.booted(n, "n2")]
@@ -260,6 +275,7 @@ def test_stale_files_of_a_live_image(nodes: Play, controller: Context) -> None:
     (told,) = nodes(scenario)
     assert (told["name"], told["error"]) == ("n1", None), "n2 runs a version"
     assert told["stale"] == [
+        {"what": "note", "path": "and 12 more"},
         {"what": "own", "path": "/etc/motd"},
         {"what": "open", "path": "/usr/lib/a b.so", "pid": 412, "command": "sshd"},
         {"what": "open", "path": "/usr/bin/tmux", "pid": 99, "command": "tmux: server"},

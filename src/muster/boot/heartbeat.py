@@ -37,7 +37,7 @@ class Heartbeat:
     """One word of an agent. `uptime` in seconds, memory in KiB; what was not said, or makes no sense, is empty or None.
 
     `ram_image`: the image in RAM; `ram_upper`: what the node wrote, of at most `upper_limit`; `ram_own`: Muster's own
-    files. `plan` is the digest of the plan that it booted.
+    files; `ram_placed`: /tmp and /var where each is a tmpfs. `plan` is the digest of the plan that it booted.
     """
 
     state: str
@@ -49,6 +49,7 @@ class Heartbeat:
     ram_image: int | None = None
     ram_upper: int | None = None
     ram_own: int | None = None
+    ram_placed: int | None = None
     upper_limit: int | None = None
     troubles: tuple[str, ...] = ()
     done: Done | None = None
@@ -71,6 +72,7 @@ def heartbeat(body: bytes) -> Heartbeat:
         ram_image=_kib(first.get("ram-image", "")),
         ram_upper=_kib(first.get("ram-upper", "")),
         ram_own=_kib(first.get("ram-own", "")),
+        ram_placed=_kib(first.get("ram-placed", "")),
         upper_limit=_kib(first.get("upper-limit", "")),
         troubles=tuple(dict.fromkeys(troubles))[:MOST_TROUBLES],
         done=_done(first, lines.get("line", ())),

@@ -155,7 +155,7 @@ def delete(session: Session, reference: str) -> None:
 
 @image.command()
 @click.argument("name", shell_complete=complete.name("image"))
-@timeout_option(60.0)
+@timeout_option(120.0)
 @form_option
 @pass_session
 def stale(session: Session, name: str, timeout: float, form: str) -> None:

@@ -108,7 +108,7 @@ def power(session: Session, names: str, action: str, form: str) -> None:
 
 @node.command()
 @click.argument("names", shell_complete=complete.names("node"))
-@timeout_option(60.0)
+@timeout_option(120.0)
 @form_option
 @pass_session
 def free(session: Session, names: str, timeout: float, form: str) -> None:

@@ -54,4 +54,4 @@ def done(rows: Sequence[Row]) -> list[Row]:
 
 
 def _how(found: Row) -> str:
-    return f"open by {found['command']}" if found["what"] == "open" else "own copy"
+    return {"own": "own copy", "open": f"open by {found.get('command')}"}.get(found["what"], "")

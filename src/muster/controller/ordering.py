@@ -62,7 +62,7 @@ async def answers(context: Context, asked: Sequence[Asked], timeout: float) -> l
 
 
 def stale_files(rows: Sequence[Row]) -> list[Row]:
-    """The rows of `stale` with the files in place of lines: `what` is own or open, then also `pid` and `command`."""
+    """The rows of `stale` with the files in place of lines: `what` is own, or open with `pid` and `command`."""
     return [
         {"name": row["name"], "stale": [_stale_file(line) for line in lines], "error": row["error"]}
         for row in rows
@@ -71,10 +71,12 @@ def stale_files(rows: Sequence[Row]) -> list[Row]:
 
 
 def _stale_file(line: str) -> Row:
-    """A line of the agent: `own PATH` or `open PATH PID COMM`; anything else as if it were a path."""
+    """A line of the agent: `own PATH`, `open PATH PID COMM`, or words such as how many more there are."""
     if found := _OPEN.fullmatch(line):
         return {"what": "open", "path": found["path"], "pid": int(found["pid"]), "command": found["command"]}
-    return {"what": "own", "path": line.removeprefix("own ")}
+    if line.startswith("own "):
+        return {"what": "own", "path": line.removeprefix("own ")}
+    return {"what": "note", "path": line}
 
 
 def _put(context: Context, names: Sequence[str], word: str, who: str) -> list[Asked]:

@@ -25,8 +25,7 @@ def digest(world: World, boot: Boot) -> str:
 
 def ram(boot: Boot) -> int | None:
     """MiB of RAM that it takes, and nothing gives back: image, what it wrote, Muster's own; None if not told."""
-    said = boot.heartbeat
-    told = [] if said is None else [kib for kib in (said.ram_image, said.ram_upper, said.ram_own) if kib is not None]
+    told = [kib for kib in _ram(boot).values() if kib is not None]
     return round(sum(told) / KIB_PER_MIB) if told else None
 
 
@@ -50,12 +49,7 @@ def document(context: Context, node: Node, boot: Boot) -> dict[str, object]:
         "digest": digest(context.world, boot),
     }
     if said is not None and ram(boot) is not None:
-        found["ram"] = {
-            "image": _mib(said.ram_image),
-            "upper": _mib(said.ram_upper),
-            "own": _mib(said.ram_own),
-            "total": f"{ram(boot)} MiB",
-        }
+        found["ram"] = {what: _mib(kib) for what, kib in _ram(boot).items()} | {"total": f"{ram(boot)} MiB"}
         found["upper"] = {
             "used": _mib(said.ram_upper),
             "limit": _mib(said.upper_limit),
@@ -79,6 +73,15 @@ def reboots(words: Mapping[str, tuple[str, ...] | None]) -> dict[str, object]:
         "changes": [{"what": w, "count": len(of[w]), "nodes": fold(of[w])} for w in WORDS if w in of],
         "unknown": {"count": len(unknown), "nodes": fold(unknown)},
     }
+
+
+def _ram(boot: Boot) -> dict[str, int | None]:
+    """KiB by what takes them."""
+    said = boot.heartbeat
+    if said is None:
+        return {}
+    placed = {"placed": said.ram_placed} if said.ram_placed else {}
+    return {"image": said.ram_image, "upper": said.ram_upper, "own": said.ram_own} | placed
 
 
 def _mib(kib: int | None) -> str:
