@@ -185,16 +185,18 @@ def test_trouble_is_told_and_room_can_be_made(ready: RunningLab, hurt: Hurt) -> 
 
 def test_with_every_server_gone_nodes_run_on_and_report_again(ready: RunningLab) -> None:
     """n3 reads its image's file while nobody can give it: it waits, and has the right bytes when the server is back."""
-    read_later = "sleep 10; read from _ </proc/uptime; echo 3 >/proc/sys/vm/drop_caches;"
+    tool = "/run/muster/bin/busybox"
+    read_later = f'while {tool} netstat -tn | {tool} grep -q ":2049 .*ESTABLISHED"; do {tool} sleep 0.2; done;'
+    read_later += "read from _ </proc/uptime; echo 3 >/proc/sys/vm/drop_caches;"
     read_later += f"sum=$(sha256sum </{FILES}/random); read to _ </proc/uptime; echo $from $to $sum >/run/waited"
     ready.ssh(NFS, f"setsid sh -c '{read_later}' >/dev/null 2>&1 </dev/null &")
-    asked = time.monotonic()
     ready.lab("controller", "stop")
+    gone = time.monotonic()
     assert ready.refused("node", "list")[0] == 3
     for address in (RAM, TMPFS):
         said = ready.ssh(address, "echo 3 >/proc/sys/vm/drop_caches; factor 1234567; systemctl is-system-running")
         assert said.split() == ["1234567:", "127", "9721", "running"]
-    time.sleep(max(0.0, 18 - (time.monotonic() - asked)))
+    time.sleep(max(0.0, 12 - (time.monotonic() - gone)))
     ready.lab("controller", "start")
     back = time.monotonic()
     ready.until(lambda: _heard_since(ready, back), "all nodes report again", 90)
