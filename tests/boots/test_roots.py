@@ -210,3 +210,16 @@ def _heard_since(lab: RunningLab, moment: float) -> bool:
     rows = lab.rows("node", "list")
     passed = time.monotonic() - moment
     return all(row["state"] == "ready" and row["heard"] is not None and row["heard"] < passed for row in rows)
+
+
+def test_each_node_goes_down_when_it_is_told_to(ready: RunningLab) -> None:
+    """Last of all: no network manager, unmounting or detaching takes a root away from under its own shutdown."""
+    for address in ADDRESSES:
+        ready.ssh(address, "systemd-run --quiet --on-active=1 systemctl poweroff")
+    ready.until(
+        lambda: all(row["power"] == "off" for row in ready.rows("lab", "status", "--name", ready.name)), "off", 120
+    )
+    for name in ROOTS:
+        last = ready.console(name).rpartition("login:")[2]
+        assert "reboot: Power down" in last, last
+        assert not [words for words in ("not responding", "timed out", "stop job", "I/O error") if words in last], last

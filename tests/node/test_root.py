@@ -138,3 +138,22 @@ def test_a_warning_is_said_kept_and_reported(root: Shell, server: Server) -> Non
 def test_names_in_a_list_of_acls(root: Shell) -> None:
     (root.run / "acls").write_text("# file: a b\n# owner: 0\nuser::rwx\n\n# file: line\\012feed\\\\x\n# owner: 0\n")
     assert root('root_names "$run/acls" | tr "\\0" "|"') == ["a b|line", "feed\\x|"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (f"mode\tram\nverity\t10 11 {'a1' * 32} {'b2' * 32}", "usable"),
+        ("mode\tnfs\nimage\tdebian12@live", "usable"),
+        ("mode\tram\nimage\tdebian12@live", "refused"),
+        ("mode\tram", "refused"),
+        (f"mode\tram\nverity\t10 11 {'a1' * 32}", "refused"),
+        (f"mode\tram\nverity\t10 1,1 {'a1' * 32} {'b2' * 32}", "refused"),
+        (f"mode\tram\nverity\t10 11 {'a1' * 32} salt;x,,,ro", "refused"),
+    ],
+)
+def test_a_table_of_the_device_mapper_is_made_of_numbers_and_hashes_only(shell: Shell, lines: str, said: str) -> None:
+    shell.parts.append("stages")
+    (shell.run / "plan").write_text(f"muster-plan\t1\n{lines}\n")
+    script = 'http_body=$(cat "$run/plan")$NEWLINE; plan_take; plan_value mode; mode=$value\n'
+    assert shell(f"{script}plan_device && echo usable || echo refused") == [said]

@@ -24,10 +24,11 @@ root_prepare() {
     root_device "$root_file" || return
     plan_value upper || value=50%
     root_bytes "$value"
-    memory MemTotal
     mkdir -p "$newroot"
-    # limits that are none cannot become limits later: so these are only high
-    mount -t tmpfs -o "mode=755,size=$((kilobytes * 1024)),nr_inodes=$kilobytes" root "$newroot" || {
+    # an image larger than it was said to be is an error, and no machine without memory; limits that are none could
+    # not become limits later
+    memory MemAvailable
+    mount -t tmpfs -o "mode=755,size=$((kilobytes - ROOT_SPARED))k,nr_inodes=$kilobytes" root "$newroot" || {
         root_error='no tmpfs for the unpacked image'
         return 1
     }
@@ -123,6 +124,7 @@ root_attributes() {
 # root_bound: from now on the node may write as much as `upper` says, and make as many files as in any tmpfs.
 root_bound() {
     root_measure
+    memory MemTotal
     mount -o "remount,size=$((root_used + root_most)),nr_inodes=$((root_inodes + kilobytes / 8))" "$newroot" || {
         root_error="the root's tmpfs cannot be limited to $root_used bytes and what is to be written"
         return 1

@@ -5,10 +5,12 @@
 # Each mode has three functions: root_fetch (stage download), root_check (verify), root_prepare (root).
 # Whatever fails says why in $root_error and leaves the rest to root_undo.
 
+ROOT_SPARED=32768 # KiB of memory that an image must leave for the system beside it
+
 # root_memory BYTES WORDS: is there memory for so much, and for a system beside it?
 root_memory() {
     memory MemAvailable
-    [ $((kilobytes * 1024)) -gt $(($1 + (32 << 20))) ] || {
+    [ $((kilobytes - ROOT_SPARED)) -gt $(($1 >> 10)) ] || {
         root_error="$2 needs $(($1 >> 20)) MiB of memory, this machine has $((kilobytes >> 10)) MiB free"
         return 1
     }
@@ -77,7 +79,7 @@ root_complaint() {
 # root_damage: did verity refuse a block? Then $root_error says which.
 root_damage() {
     case $(kit dmsetup status muster-verity 2>/dev/null) in *' C') ;; *) return 1 ;; esac
-    root_block=$(dmesg | grep -o 'device-mapper: verity: .* is corrupted' | head -n 1)
+    root_block=$(dmesg | grep -o 'device-mapper: verity: .* is corrupted' | tail -n 1)
     root_error="the image is damaged, or the plan has the root hash of another: ${root_block#device-mapper: }"
 }
 
