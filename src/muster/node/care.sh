@@ -145,8 +145,10 @@ care_resize() {
     }
     care_target=$kilobytes
     [ "$care_target" -ge "$care_used" ] || care_target=$care_used
-    [ "$care_target" = "$care_limit" ] || care_remount || return 0
-    log "upper: the limit is $((care_target >> 10)) MiB, $1 is wanted"
+    if [ "$care_target" != "$care_limit" ]; then
+        care_remount || return 0
+        log "upper: the limit is $((care_target >> 10)) MiB, $1 is wanted"
+    fi
     [ "$care_target" != "$kilobytes" ] || care_size=$1
 }
 
