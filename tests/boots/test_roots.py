@@ -189,7 +189,7 @@ def test_with_every_server_gone_nodes_run_on_and_report_again(ready: RunningLab)
     read_later = f'while {tool} netstat -tn | {tool} grep -q ":2049 .*ESTABLISHED"; do {tool} sleep 0.2; done;'
     read_later += "read from _ </proc/uptime; echo 3 >/proc/sys/vm/drop_caches;"
     read_later += f"sum=$(sha256sum </{FILES}/random); read to _ </proc/uptime; echo $from $to $sum >/run/waited"
-    ready.ssh(NFS, f"setsid sh -c '{read_later}' >/dev/null 2>&1 </dev/null &")
+    ready.ssh(NFS, f"setsid sh -c '{read_later}' >/dev/null 2>&1 </dev/null & sleep 1")  # all of it is under way
     ready.lab("controller", "stop")
     gone = time.monotonic()
     assert ready.refused("node", "list")[0] == 3
