@@ -31,7 +31,9 @@ SETTLE = 15
 MACHINE = "n1"
 WATCHED = "watched"
 KIB = 1024
-NODE_GAVE_UP = re.compile(rf"{control.GAVE_UP.pattern}|image needs \d+ MiB of memory|image cannot be unpacked|Not enough space")
+NODE_GAVE_UP = re.compile(
+    rf"{control.GAVE_UP.pattern}|image needs \d+ MiB of memory|image cannot be unpacked|Not enough space"
+)
 
 READY_SCRIPT = r"""
 systemctl is-system-running --wait >/dev/null
