@@ -14,6 +14,7 @@ from muster.host.clock import SystemClock
 from muster.host.paths import Paths
 from muster.images import initramfs, kits
 from muster.model.kits import KITS
+from muster.services.nfs import Service
 from muster.settings import Settings, write_default
 from muster.store.blobs import Blobs
 
@@ -33,7 +34,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
 
     def again() -> Daemon:
         _close(running)
-        running[:] = [daemon.build(paths, SystemClock(), lambda _command: None)]
+        running[:] = [daemon.build(paths, SystemClock(), lambda _command: None, Service())]
         return running[0]
 
     yield again
@@ -90,7 +91,7 @@ def test_without_a_program_its_kit_is_absent_and_the_app_starts(
     start: Callable[[], Daemon], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "bin").mkdir()
-    for name in ("busybox", "ldd", "setfacl", "unsquashfs", "mkfs.ext4", "bash"):
+    for name in ("busybox", "ldd", "setfacl", "unsquashfs", "getfattr", "setfattr", "mkfs.ext4", "bash"):
         (tmp_path / "bin" / name).symlink_to(shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") or "")
     monkeypatch.setattr(kits, "SYSTEM_FOLDERS", "/nowhere")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
