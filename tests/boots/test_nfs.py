@@ -25,7 +25,7 @@ sys.path.append(str(Path(__file__).parents[1] / "services"))
 from served import Site
 from wait import until
 
-pytestmark = pytest.mark.boot
+pytestmark = [pytest.mark.boot, pytest.mark.soak]
 NAME = "ganesha-10.77.0.1"
 NEEDED = ("virtio_pci", "virtio_net", "nfsv4")
 PIECE, PIECES = 1 << 20, 8

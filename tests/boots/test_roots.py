@@ -212,6 +212,7 @@ def _heard_since(lab: RunningLab, moment: float) -> bool:
     return all(row["state"] == "ready" and row["heard"] is not None and row["heard"] < passed for row in rows)
 
 
+@pytest.mark.soak
 def test_each_node_goes_down_when_it_is_told_to(ready: RunningLab) -> None:
     """Last of all: no network manager, unmounting or detaching takes a root away from under its own shutdown."""
     for address in ADDRESSES:

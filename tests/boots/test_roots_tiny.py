@@ -21,7 +21,7 @@ from tests.boots.direct import Console, Lines, Tiny, machine, promised, reports
 from tests.boots.ganesha import Ganesha
 from tests.node.webserver import Server, blob, serving, text
 
-pytestmark = pytest.mark.boot
+pytestmark = [pytest.mark.boot, pytest.mark.soak]
 
 INIT = """#!/bin/sh
 /bin/busybox mkdir -p /proc /dev
