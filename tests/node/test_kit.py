@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -86,12 +87,19 @@ def test_each_failure_has_its_own_words(kits: Shell, server: Server) -> None:
     server.answers = {"/verity": [missing, blob(VERITY[:-1]), blob(flipped), blob(VERITY)]}
     script = FETCH + 'for _ in 1 2 3; do kits_fetch && echo here || echo "$kit_error"; done'
     assert fetch(kits, wanted, script) == [
-        "kit verity: the controller answered 404 Not Found: nothing here",
+        f"kit verity: {server.url}/verity: the server answered 404 Not Found",
         f"kit verity: {len(VERITY) - 1} bytes came, the plan promised {len(VERITY)}",
         f"kit verity: damaged: its sha256 is {hashlib.sha256(flipped).hexdigest()}, "
         f"the plan promised {hashlib.sha256(VERITY).hexdigest()}",
         "here",
     ]
+
+
+@pytest.mark.tools
+def test_a_server_that_falls_silent(kits: Shell, server: Server) -> None:
+    server.answers = {"/verity": [lambda _: time.sleep(3)]}
+    (said,) = fetch(kits, kit(server, "verity", VERITY), "BLOB_LONGEST=1" + FETCH)
+    assert said == f"kit verity: {server.url}/verity: not here after 1 s"
 
 
 def test_what_is_here_is_not_fetched_again(kits: Shell, server: Server) -> None:

@@ -5,6 +5,7 @@
 
 BLOB_TICK=0.5          # seconds between two looks at a download
 BLOB_SILENCE=30        # seconds without a byte after which a server is given up
+BLOB_LONGEST=120       # seconds for a small blob
 BLOB_PIECES=128        # of 64 KiB, hashed between two looks at the clock
 
 # blob_fetch FILE SIZE URL...: one round over the servers. Succeeds when FILE has SIZE bytes.
@@ -193,4 +194,27 @@ blob_verify() {
     : >"$1"
     blob_error="the bytes are damaged: their sha256 is $blob_sum, the plan promised $2"
     return 1
+}
+
+# blob_get URL FILE: a small blob, in one try; the token of this boot is not shown to who has it. On failure
+# $blob_error says why.
+blob_get() {
+    blob_url=$1 blob_error="$1: not here after $BLOB_LONGEST s"
+    timeout "$BLOB_LONGEST" wget -q -O "$2" "$1" 2>"$run/complaint" && return
+    while IFS= read -r blob_line; do blob_header "$blob_line"; done <"$run/complaint"
+    return 1
+}
+
+# blob_check FILE SIZE SHA256: of a small blob, whether it is what was promised: its length, then its hash.
+blob_check() {
+    blob_now=$(stat -c %s "$1")
+    [ "$blob_now" = "$2" ] || {
+        blob_error="$blob_now bytes came, the plan promised $2"
+        return 1
+    }
+    blob_sum=$(sha256sum "$1")
+    [ "${blob_sum%% *}" = "$3" ] || {
+        blob_error="damaged: its sha256 is ${blob_sum%% *}, the plan promised $3"
+        return 1
+    }
 }

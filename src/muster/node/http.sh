@@ -59,22 +59,6 @@ http_exchange() {
     return $http_done
 }
 
-# http_file URL FILE SIZE SHA256: a small blob into a file, checked by status, then length, then hash, each with
-# its own words in $http_error. With $http_public the token stays here: whoever has the bytes may be asked.
-http_file() {
-    http_call GET "$1" 30 '' "$2" || return
-    http_bytes=$(stat -c %s "$2")
-    [ "$http_bytes" = "$3" ] || {
-        http_error="$http_bytes bytes came, the plan promised $3"
-        return 1
-    }
-    http_sum=$(sha256sum "$2")
-    [ "${http_sum%% *}" = "$4" ] || {
-        http_error="damaged: its sha256 is ${http_sum%% *}, the plan promised $4"
-        return 1
-    }
-}
-
 http_stop() {
     [ -n "${http_pid:-}" ] || return 0
     exec 9<&-
@@ -86,7 +70,7 @@ http_stop() {
 http_request() {
     printf '%s %s HTTP/1.0\r\nHost: %s\r\nUser-Agent: muster-node\r\nConnection: close\r\n' \
         "$1" "$http_path" "$http_where"
-    [ -z "${http_token:-}" ] || [ -n "${http_public:-}" ] || printf 'Authorization: Bearer %s\r\n' "$http_token"
+    [ -z "${http_token:-}" ] || printf 'Authorization: Bearer %s\r\n' "$http_token"
     [ "$1" = GET ] || printf 'Content-Type: text/plain\r\nContent-Length: %s\r\n' ${#2}
     printf '\r\n%s' "$2"
 }

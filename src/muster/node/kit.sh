@@ -43,12 +43,8 @@ kit_fetch() {
     case ${kits_here:-} in *" $4 "*) return 0 ;; esac
     kit_file=/kit/fetched
     mkdir -p /kit
-    http_public=1
-    http_file "$2" "$kit_file" "$3" "$4"
-    kit_status=$?
-    http_public=''
-    [ $kit_status = 0 ] || {
-        kit_error="$1: $http_error"
+    blob_get "$2" "$kit_file" && blob_check "$kit_file" "$3" "$4" || {
+        kit_error="$1: $blob_error"
         return 1
     }
     "$5" "$4" 2>"$run/complaint" || {

@@ -5,13 +5,17 @@
 # leaves $http_status 409.
 overlay_fetch() {
     plan_value url.overlay
-    overlay_url=$value
+    http_call GET "$value" 30 '' "$1" || {
+        overlay_error="overlay: $http_error"
+        return 1
+    }
     plan_number overlay.size
     overlay_size=$value
     plan_digest overlay.sha256
-    http_file "$overlay_url" "$1" "$overlay_size" "$value" && return
-    overlay_error="overlay: $http_error"
-    return 1
+    blob_check "$1" "$overlay_size" "$value" || {
+        overlay_error="overlay: $blob_error"
+        return 1
+    }
 }
 
 # overlay_lay FILE
