@@ -70,20 +70,28 @@ def parse(output: str) -> dict[str, float]:
 
 def parts(found: Figures) -> list[tuple[str, float]]:
     """Disjoint parts of MemTotal after dropping caches, in KiB, with what is left over as the last."""
-    now = {key.removeprefix("dropped."): value for key, value in found.items() if key.startswith("dropped.")}
     tmpfs = found["used./run/muster/ram"] + found["used./run/muster"] + found["used./run/muster/upper"]
     named = [
         ("image, compressed (tmpfs run/muster/ram)", found["used./run/muster/ram"]),
         ("agent's files, busybox above all (tmpfs run/muster)", found["used./run/muster"]),
         ("what the node wrote (upper layer)", found["used./run/muster/upper"]),
-        ("/run of the image's software, and shared memory", now["Shmem"] - tmpfs),
+        ("/run of the image's software, and shared memory", found["dropped.Shmem"] - tmpfs),
+    ]
+    return [*named, *software(found)]
+
+
+def software(found: Figures) -> list[tuple[str, float]]:
+    """The parts that are in no tmpfs, of any machine; KiB. All of them and `dropped.Shmem` are what stays."""
+    now = {key.removeprefix("dropped."): value for key, value in found.items() if key.startswith("dropped.")}
+    named = [
         ("memory of processes (anonymous)", now["AnonPages"]),
         ("programs and files in use (page cache that stays)", now["Cached"] + now["Buffers"] - now["Shmem"]),
         ("kernel: slab", now["Slab"]),
         ("kernel: loaded drivers, stacks (vmalloc)", now["VmallocUsed"]),
         ("kernel: page tables, per CPU", now["PageTables"] + now["Percpu"]),
     ]
-    return [*named, ("kernel: other", stays(found) - sum(size for _, size in named))]
+    others = stays(found) - now["Shmem"] - sum(size for _, size in named)
+    return [*named, ("kernel: other", others)]
 
 
 def markdown(title: str, found: Figures, seconds: int) -> str:

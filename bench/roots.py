@@ -90,11 +90,19 @@ class Figures:
     sent: int | None = None
     http: int | None = None
     sent_reading: int | None = None
-    held: float = 0.0
-    held_after_reading: float = 0.0
+    booted: memory.Figures = field(default_factory=dict)
+    read: memory.Figures = field(default_factory=dict)
     rates: dict[str, float] = field(default_factory=dict)
     own: float | None = None
     smallest: int | None = None
+
+    @property
+    def held(self) -> float:
+        return memory.stays(self.booted)
+
+    @property
+    def held_after_reading(self) -> float:
+        return memory.stays(self.read)
 
 
 @dataclass(frozen=True)
@@ -111,15 +119,15 @@ class Bench:
         """All that is read from inside a machine that is up; first what reading would change."""
         time.sleep(SETTLE)
         found.seconds = float(self.rig.ssh(self.address, READY_SCRIPT)) / 1e6
-        found.held = self._held()
+        found.booted = self._dropped()
         found.rates = memory.parse(self.rig.ssh(self.address, RATE_SCRIPT))
         before = self.rig.sent_to(MACHINE)
         self.rig.ssh(self.address, READ_ALL)
         found.sent_reading = self.rig.sent_to(MACHINE) - before
-        found.held_after_reading = self._held()
+        found.read = self._dropped()
 
-    def _held(self) -> float:
-        return memory.stays(memory.parse(self.rig.ssh(self.address, memory.DROP)))
+    def _dropped(self) -> memory.Figures:
+        return memory.parse(self.rig.ssh(self.address, memory.DROP))
 
 
 def of_mode(bench: Bench, mode: Mode) -> Figures:
@@ -228,7 +236,9 @@ def measure(image: str, modes: Sequence[str], *, least: bool) -> str:
             )
             print(columns[-1], flush=True)
     machine = f"{where}. One machine of 1 CPU and {MEMORY} MiB, BIOS, one boot of each."
-    return "\n\n".join([f"{machine} Image {image}: {text.size(size)} compressed.", markdown(columns, size / KIB)])
+    return "\n\n".join(
+        [f"{machine} Image {image}: {text.size(size)} compressed.", markdown(columns, size / KIB), parts(columns)]
+    )
 
 
 def markdown(columns: Sequence[Figures], image: float) -> str:
@@ -256,6 +266,18 @@ def markdown(columns: Sequence[Figures], image: float) -> str:
         ("what our own tools hold, MiB", *(_or_dash(c.own and c.own / KIB, "{:.2f}") for c in columns)),
     ]
     return text.table(("", *(column.title for column in columns)), rows)
+
+
+def parts(columns: Sequence[Figures]) -> str:
+    """Where the RAM is that stays when all files were read; the columns after the first as what they have more."""
+    plain, *others = [
+        [("files in RAM (tmpfs)", column.read["dropped.Shmem"]), *memory.software(column.read)] for column in columns
+    ]
+    rows = [
+        (name, _mib(size), *(f"{(other[place][1] - size) / KIB:+.1f}" for other in others))
+        for place, (name, size) in enumerate(plain)
+    ]
+    return text.table(("of that, all files read, MiB", *(column.title for column in columns)), rows)
 
 
 def _guess(found: Figures) -> int:

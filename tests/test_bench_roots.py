@@ -3,7 +3,7 @@
 import pytest
 from bench import gauge
 from bench.gauge import Gauge, Peak
-from bench.roots import Figures, markdown
+from bench.roots import Figures, markdown, parts
 from bench.smallest import smallest
 
 SAID = """\
@@ -62,10 +62,27 @@ def test_the_smallest_is_found_whatever_was_guessed(least: int, guess: int) -> N
     assert len(tried) <= 8
 
 
+def dropped(stays: int, **kib: float) -> dict[str, float]:
+    """What a machine of 1000 MiB says when `stays` MiB cannot be dropped."""
+    keys = ["Shmem", "AnonPages", "Cached", "Buffers", "Slab", "VmallocUsed", "PageTables", "Percpu"]
+    parts = {f"dropped.{key}": kib.get(key, 0.0) for key in keys}
+    return {**parts, "dropped.MemTotal": 1000 * 1024, "dropped.MemFree": (1000 - stays - 3) * 1024, "lists": 3 * 1024}
+
+
+def test_the_parts_are_what_the_others_have_more_than_the_control() -> None:
+    disk = Figures("disk", read=dropped(69, Shmem=1024, Slab=20 * 1024))
+    ram = Figures("`ram`", read=dropped(118, Shmem=48 * 1024, Cached=48 * 1024, Slab=21 * 1024))
+    cells = [[cell.strip() for cell in line.split("|")[1:4]] for line in parts([disk, ram]).splitlines()[2:]]
+    rows = {name: (plain, more) for name, plain, more in cells}
+    assert rows["files in RAM (tmpfs)"] == ("1.0", "+47.0")
+    assert rows["kernel: slab"] == ("20.0", "+1.0")
+    assert rows["kernel: other"] == ("49.0", "+0.0")
+
+
 def test_the_table_compares_with_the_control() -> None:
     rates = {"bytes": 100.0 * (1 << 20), "cold": 5.0, "warm": 2.0}
-    disk = Figures("disk", seconds=16.94, peak=40 * 1024, held=67 * 1024, held_after_reading=69 * 1024, rates=rates)
-    ram = Figures("`ram`", 20, 25, 90 * 1024, 62 << 20, 61 << 20, 512, 117 * 1024, 118 * 1024, rates, 2196.0, 128)
+    disk = Figures("disk", 16.94, peak=40 * 1024, booted=dropped(67), read=dropped(69), rates=rates)
+    ram = Figures("`ram`", 20, 25, 90 * 1024, 62 << 20, 61 << 20, 512, dropped(117), dropped(118), rates, 2196.0, 128)
     rows = {line.split("|")[1].strip(): line.split("|")[2:4] for line in markdown([disk, ram], 45 * 1024).splitlines()}
     assert [cell.strip() for cell in rows["**beyond the control**"]] == ["", "**49.0**"]
     assert [cell.strip() for cell in rows["and beyond the compressed image"]] == ["", "5.0"]
