@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from muster.host.paths import Paths
-from muster.model.errors import RequestError
+from muster.model.errors import MusterError, RequestError
 from muster.services import ganesha, nfs
 from muster.services.nfs import Export, KernelServer, Service, Wanted, choose
 
@@ -133,3 +133,13 @@ def test_nodes_mount_on_addresses_of_version_4():
 def test_a_folder_that_would_change_the_meaning_of_the_file_is_refused(tmp_path):
     with pytest.raises(RequestError, match="not usable"):
         nfs.exports(Paths(tmp_path / 'a"b'), Wanted((LAB,)))
+
+
+def test_a_system_without_mtab_is_told_what_to_do(tmp_path, monkeypatch):
+    paths = Paths(tmp_path)
+    paths.run.mkdir(parents=True)
+    (paths.run / nfs.WANTED).write_text(nfs.render(Wanted((LAB,))))
+    monkeypatch.setattr(ganesha, "installed", lambda: tmp_path)
+    monkeypatch.setattr(ganesha, "MTAB", tmp_path / "mtab")
+    with pytest.raises(MusterError, match="exports nothing without .*mtab"):
+        ganesha.write(paths, "10.77.0.1", 2049)

@@ -23,6 +23,9 @@ from muster.services.nfs import Export
 PROGRAM = "ganesha.nfsd"
 PLUGINS = (Path("/usr/lib/x86_64-linux-gnu/ganesha"), Path("/usr/lib/aarch64-linux-gnu/ganesha"))
 FILE_SYSTEM = "libfsalvfs.so"
+MTAB = Path("/etc/mtab")
+"""Where it looks for the file systems of its exports (mtab(5)); some small systems lack it."""
+
 CONNECTIONS = 10_000
 """The most it takes; each node holds one."""
 
@@ -121,6 +124,8 @@ def write(paths: Paths, address: str, port: int) -> None:
     wanted, plugins = nfs.read(paths), installed()
     if wanted is None or plugins is None:
         raise MusterError("nothing to export" if plugins else f"{PROGRAM} is gone from this machine")
+    if not MTAB.exists():
+        raise MusterError(f"{PROGRAM} exports nothing without {MTAB}", hint=f"ln -s ../proc/self/mounts {MTAB}")
     text = render(address, port, paths.ganesha / address, plugins, nfs.exports(paths, wanted))
     write_atomic(config_file(paths, address), text.encode())
 
