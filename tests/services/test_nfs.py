@@ -141,5 +141,5 @@ def test_a_system_without_mtab_is_told_what_to_do(tmp_path, monkeypatch):
     (paths.run / nfs.WANTED).write_text(nfs.render(Wanted((LAB,))))
     monkeypatch.setattr(ganesha, "installed", lambda: tmp_path)
     monkeypatch.setattr(ganesha, "MTAB", tmp_path / "mtab")
-    with pytest.raises(MusterError, match="exports nothing without .*mtab"):
+    with pytest.raises(MusterError, match=r"exports nothing without .*mtab"):
         ganesha.write(paths, "10.77.0.1", 2049)
