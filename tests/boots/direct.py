@@ -12,7 +12,7 @@ import tarfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from muster.host import cpio, process
@@ -81,8 +81,8 @@ def make_tiny(tree: Path, root: Path, bench: Path) -> Tiny:
 
 def _haste() -> cpio.Entry:
     """The node's side without the waiting between two tries."""
-    stages = (initramfs.NODE / "stages.sh").read_text()
-    return cpio.file("lib/muster/stages.sh", f"{stages}\ndraw() {{ seconds=0.5; }}\n".encode())
+    console = (initramfs.NODE / "console.sh").read_text()
+    return cpio.file("lib/muster/console.sh", f"{console}\ndraw() {{ seconds=0.5; }}\n".encode())
 
 
 def overlay() -> bytes:
@@ -159,8 +159,34 @@ class Console:
         os.write(self._typed, f"{line}\n".encode())
 
 
+@dataclass
+class Guest:
+    """A shell on the console of a running node."""
+
+    console: Console
+    _asked: int = field(default=0)
+
+    def __call__(self, command: str, seconds: float = 30) -> str:
+        """What a command prints, both outputs."""
+        return self.finish(self.begin(command), seconds)
+
+    def begin(self, command: str) -> str:
+        """Start a command, to be finished later."""
+        self._asked += 1
+        # written so that the echo of what is typed is not taken for what is printed
+        self.console.type(f'echo "=beg""in {self._asked}="; {{ {command}; }} 2>&1; echo "=e""nd {self._asked}="')
+        return str(self._asked)
+
+    def finish(self, asked: str, seconds: float = 30) -> str:
+        said = self.console.wait(f"=end {asked}=", seconds)
+        return said.partition(f"=begin {asked}=\n")[2].partition(f"=end {asked}=")[0].strip()
+
+
 @contextmanager
-def machine(tiny: Tiny, server: Server, folder: Path, *arguments: str) -> Iterator[Console]:
+def machine(
+    tiny: Tiny, server: Server, folder: Path, *arguments: str, devices: tuple[str, ...] = ()
+) -> Iterator[Console]:
+    """A machine that is on until the end of the block, with kernel arguments and QEMU's options for more devices."""
     words = f"console=ttyS0 quiet panic=-1 muster.server=http://10.0.2.2:{server.server_port}"
     append = " ".join([words, f"BOOTIF=01-{MAC.replace(':', '-')}", *arguments])
     log = folder / "console.log"
@@ -169,6 +195,7 @@ def machine(tiny: Tiny, server: Server, folder: Path, *arguments: str) -> Iterat
         *("-display", "none", "-kernel", str(tiny.kernel), "-initrd", str(tiny.initramfs), "-append", append),
         *("-netdev", "user,id=n", "-device", f"virtio-net-pci,netdev=n,mac={MAC},romfile="),
         *("-chardev", f"stdio,id=c,logfile={log},signal=off", "-serial", "chardev:c"),
+        *devices,
     ]
     log.touch()
     (folder / "command").write_text(shlex.join(argv) + "\n")
@@ -195,11 +222,13 @@ def reports(server: Server) -> list[tuple[str, str, str]]:
 
 
 def heartbeats(server: Server) -> list[dict[str, str]]:
-    return [
-        dict(line.split("\t", 1) for line in request.body.splitlines())
-        for request in list(server.seen)
-        if request.path.startswith("/heartbeat")
-    ]
+    return [dict(lines) for lines in told(server)]
+
+
+def told(server: Server) -> list[list[tuple[str, str]]]:
+    """Keys and values of each heartbeat, in order; some keys are repeated."""
+    bodies = (r.body for r in list(server.seen) if r.path.startswith("/heartbeat"))
+    return [[(key, value) for key, _, value in (line.partition("\t") for line in b.splitlines())] for b in bodies]
 
 
 def beat(request: Request) -> None:

@@ -8,7 +8,7 @@ import shutil
 import struct
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from muster.host import process
 from muster.images import acls, fingerprint
 from muster.images.tree import Tree
 from tests.boots import direct
-from tests.boots.direct import Console, Lines, Tiny, machine, promised, reports
+from tests.boots.direct import Console, Guest, Lines, Tiny, machine, promised, reports
 from tests.boots.ganesha import Ganesha
 from tests.node.webserver import Server, blob, serving, text
 
@@ -42,29 +42,6 @@ CAPABILITY = struct.pack("<IIIII", 0x02000001, 1 << 13, 0, 0, 0)
 """cap_net_raw+ep, as the kernel keeps it in security.capability (include/uapi/linux/capability.h)."""
 UPPER = 8
 """MiB."""
-
-
-@dataclass
-class Guest:
-    """A shell on the console of a running node."""
-
-    console: Console
-    _asked: int = field(default=0)
-
-    def __call__(self, command: str, seconds: float = 30) -> str:
-        """What a command prints, both outputs."""
-        return self.finish(self.begin(command), seconds)
-
-    def begin(self, command: str) -> str:
-        """Start a command, to be finished later."""
-        self._asked += 1
-        # written so that the echo of what is typed is not taken for what is printed
-        self.console.type(f'echo "=beg""in {self._asked}="; {{ {command}; }} 2>&1; echo "=e""nd {self._asked}="')
-        return str(self._asked)
-
-    def finish(self, asked: str, seconds: float = 30) -> str:
-        said = self.console.wait(f"=end {asked}=", seconds)
-        return said.partition(f"=begin {asked}=\n")[2].partition(f"=end {asked}=")[0].strip()
 
 
 @dataclass

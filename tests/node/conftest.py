@@ -58,7 +58,7 @@ class Rooted:
     before: str = ""
 
     def __call__(self, script: str, *, timeout: float = 20) -> list[str]:
-        parts = ("console", "plan", "report", "lay", "early", "overlay", "place", "disk")
+        parts = ("console", "plan", "report", "lay", "early", "overlay", "place", "disk", "live")
         sources = "".join(f". {NODE}/{part}.sh\n" for part in parts)
         head = f"""set -u
 mount -t tmpfs run /run && mkdir -p /run/muster/bin {self.root}/run && mount -o bind /run {self.root}/run
@@ -68,7 +68,21 @@ cp {shutil.which("busybox")} /run/muster/bin/busybox && mkfifo /run/muster/nap
 warn() {{ echo "warning: $1"; }}
 mode_is() {{ stat -c "%a %u:%g" "$1"; }}
 {self.before}"""
-        command = ["timeout", "-k", "1", str(timeout), "unshare", "--mount", "busybox", "sh", "-c", head + script]
+        command = [
+            "timeout",
+            "-k",
+            "1",
+            str(timeout),
+            "unshare",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "busybox",
+            "sh",
+            "-c",
+            head + script,
+        ]
         done = process.run(command, env={"LC_ALL": "C", "PATH": os.environ["PATH"]})
         assert not done.stderr, done.stderr.decode()
         return done.text.splitlines()

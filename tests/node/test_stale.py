@@ -29,9 +29,11 @@ def tree(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def node(rooted: Rooted, tree: Path) -> Rooted:
-    """A node that runs tiny@live: `stale SINCE` as on it. It has made some files its own."""
-    before = f"""cp {NODE}/stale $run; echo nfs >$run/mode
-mkdir -p $run/lower $run/upper && mount -o bind {tree} $run/lower && mount -t tmpfs -o size=32m upper $run/upper
+    """A node that runs tiny@live: `stale SINCE` as on it. It has made some files its own. The tree has a device number
+    of its own, as that of a server has."""
+    before = f"""cp {NODE}/stale {NODE}/care.sh $run; echo nfs >$run/mode
+mkdir -p $run/lower $run/upper $run/none && mount -t overlay -o lowerdir={tree}:$run/none tree $run/lower
+mount -t tmpfs -o size=32m upper $run/upper
 mkdir $run/upper/files $run/upper/work
 mount -t overlay -o "lowerdir=$run/lower,upperdir=$run/upper/files,workdir=$run/upper/work" root $newroot
 cd $newroot/etc && echo mine >own && touch same && rm gone && echo mine >"with a blank" && ln -sf same link

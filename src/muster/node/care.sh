@@ -176,3 +176,13 @@ care_kilobytes() {
     *) return 1 ;;
     esac
 }
+
+# care_forget: mounted anew with all that it has, an overlay forgets the names that no process has open; what stands
+# there now is looked up again.
+care_forget() {
+    care_overlays=''
+    while read -r care_word care_path care_kind _; do
+        case $care_word:$care_kind in root:overlay | muster-var:overlay) care_overlays="$care_overlays $care_path" ;; esac
+    done </proc/mounts
+    for care_path in $care_overlays; do mount -o remount "$care_path" 2>/dev/null; done
+}

@@ -244,6 +244,7 @@ stage_overlay() {
         return 1
     }
     rm -f "$run/overlay.tar.gz"
+    ! plan_live || live_prepare
 }
 
 # What stays for the agent; then everything else of ours is given back to the machine.
