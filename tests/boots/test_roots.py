@@ -22,6 +22,9 @@ RAM, TMPFS, NFS, LIVE = ADDRESSES = [f"10.77.0.1{number}" for number in range(1,
 ROOTS = {"n1": "ram", "n2": "tmpfs", "n3": "nfs", "n4": "nfs"}
 MACS = [f"52:54:00:4d:00:0{number}" for number in range(1, 5)]
 FILES = "usr/local/share/muster-test"
+DATA = "srv/muster-test"
+"""A folder that a live node may write in: its /usr is the tree's own."""
+
 PACKED_AT = 1_700_000_000
 NOBODY = "setpriv --reuid 65534 --regid 65534 --clear-groups"
 RANDOM = random.Random(4).randbytes(1 << 20)
@@ -34,8 +37,12 @@ def prepare_tree(tree: Path) -> None:
     """Files with everything that a root can lose, and early overrides for each machine; the same at each run."""
     place, program = tree / FILES, tree / "usr/local/bin/reads-all"
     place.mkdir(parents=True)
-    for name in ("closed", "shared", "one", "edited", "own"):
+    for name in ("closed", "shared", "one"):
         (place / name).write_text(f"{name}\n")
+    data = tree / DATA
+    data.mkdir(parents=True)
+    for name in ("edited", "replaced", "own"):
+        (data / name).write_text(f"{name}\n")
     (place / "two").hardlink_to(place / "one")
     (place / "random").write_bytes(RANDOM)
     with (place / "sparse").open("wb") as file:
@@ -54,6 +61,9 @@ def prepare_tree(tree: Path) -> None:
     (overlays / f"{MACS[0]}.tar.gz").write_text("no archive\n")
     made = [
         *place.rglob("*"),
+        *data.rglob("*"),
+        data,
+        data.parent,
         *overlays.rglob("*"),
         place,
         program,
@@ -153,14 +163,17 @@ def test_nothing_of_the_way_to_the_image_is_left_in_an_unpacked_root(ready: Runn
 
 
 def test_an_edit_shows_on_a_live_node_and_who_holds_an_older_file_is_named(ready: RunningLab) -> None:
-    assert ready.ssh(LIVE, f"cd /{FILES}; cat edited; echo mine >>own").strip() == "edited"
-    (ready.tree / FILES / "edited").write_text("again\n")
-    (ready.tree / FILES / "own").write_text("theirs\n")
-    ready.until(lambda: ready.ssh(LIVE, f"cat /{FILES}/edited").strip() == "again", "the edit shows on n4", 15)
+    assert ready.ssh(LIVE, f"cd /{DATA}; cat edited replaced; echo mine >>own").split() == ["edited", "replaced"]
+    (ready.tree / DATA / "edited").write_text("again\n")
+    (ready.tree / DATA / "own").write_text("theirs\n")
+    (ready.tree / DATA / "new").write_text("another\n")
+    (ready.tree / DATA / "new").rename(ready.tree / DATA / "replaced")
+    both = f"cat /{DATA}/edited /{DATA}/replaced 2>/dev/null; true"
+    ready.until(lambda: ready.ssh(LIVE, both).split() == ["again", "another"], "the edits show on n4", 30)
     said = ready.muster("image", "stale", IMAGE)
-    assert f"/{FILES}/own" in said and "n4" in said
-    assert f"/{FILES}/edited" not in said
-    assert ready.ssh(LIVE, f"tail -n 1 /{FILES}/own").strip() == "mine"
+    assert f"/{DATA}/own" in said and "n4" in said
+    assert f"/{DATA}/edited" not in said
+    assert ready.ssh(LIVE, f"tail -n 1 /{DATA}/own").strip() == "mine"
 
 
 def test_a_changed_setting_is_told_as_a_reboot_and_taken_back_as_none(ready: RunningLab) -> None:
