@@ -281,7 +281,7 @@ def soon(guest: Guest, command: str, wanted: str) -> None:
 def shown(guest: Guest) -> None:
     soon(guest, "cat /data/edited /data/unheld /data/absent", "changedreplacedchanged")
     assert guest("/usr/bin/sleep 0 && echo a running program can be replaced") == "a running program can be replaced"
-    soon(guest, "cat /data/held", "cat: can't open '/data/held': Stale file handle")
+    soon(guest, "stat /data/held", "stat: can't stat '/data/held': Stale file handle")
 
 
 def named(guest: Guest, controller: Controller) -> None:
